@@ -1,0 +1,1 @@
+"""How the servers' metrics reach Prometheus."""

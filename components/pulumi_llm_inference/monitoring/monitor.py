@@ -1,0 +1,76 @@
+"""ServiceMonitors, made from the Services that they scrape."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pydantic import Field
+
+from pulumi_llm_inference.args import Args
+from pulumi_llm_inference.serving.labels import INSTANCE_LABEL
+from pulumi_llm_inference.serving.model_server import MetricsEndpoint, ModelServer
+
+
+class MonitorArgs(Args):
+    """Arguments of Monitor."""
+
+    servers: list[ModelServer] = Field(min_length=1)
+    """Servers to scrape: one engine, one namespace. One monitor serves them all."""
+    interval_seconds: int = Field(default=15, ge=1)
+    """Time between two scrapes. Default 15."""
+    labels: dict[str, str] = {}
+    """Labels that Prometheus selects the monitor by, e.g. `release: prometheus`."""
+
+
+class Monitor(pulumi.ComponentResource):
+    """A ServiceMonitor that selects the Services of its servers by labels that they have."""
+
+    monitor: k8s.apiextensions.CustomResource
+    """The ServiceMonitor."""
+
+    def __init__(
+        self,
+        name: str,
+        args: MonitorArgs | Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        spec = MonitorArgs.model_validate(args)
+        endpoints = [server.metrics_endpoint for server in spec.servers]
+        scrapes = {(endpoint.port, endpoint.path) for endpoint in endpoints}
+        if len(scrapes) > 1:
+            raise pulumi.RunError(
+                f"Monitor '{name}' has servers with different ports or paths of their metrics "
+                f"({scrapes}): give each engine a monitor of its own"
+            )
+        super().__init__("llm-inference:index:Monitor", name, None, opts)
+        self.monitor = k8s.apiextensions.CustomResource(
+            f"{name}-servicemonitor",
+            api_version="monitoring.coreos.com/v1",
+            kind="ServiceMonitor",
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=name, namespace=endpoints[0].namespace, labels=spec.labels
+            ),
+            spec={
+                "selector": service_selector(endpoints),
+                "endpoints": [
+                    {
+                        "port": endpoints[0].port,
+                        "path": endpoints[0].path,
+                        "interval": f"{spec.interval_seconds}s",
+                    }
+                ],
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})
+
+
+def service_selector(endpoints: Sequence[MetricsEndpoint]) -> dict[str, Any]:
+    """Select these Services and no other: one that two monitors select is counted twice."""
+    shared = set.intersection(*(set(endpoint.labels.items()) for endpoint in endpoints))
+    instances = [endpoint.labels[INSTANCE_LABEL] for endpoint in endpoints]
+    return {
+        "matchLabels": dict(sorted(shared)),
+        "matchExpressions": [{"key": INSTANCE_LABEL, "operator": "In", "values": instances}],
+    }

@@ -1,0 +1,1 @@
+"""GPU node pools, and the placement that each gives to pods."""

@@ -1,0 +1,1 @@
+"""Runs a stack program without engine, cluster or credentials, and shows what it would make."""

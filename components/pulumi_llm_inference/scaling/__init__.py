@@ -1,0 +1,1 @@
+"""Autoscaling by the requests waiting."""

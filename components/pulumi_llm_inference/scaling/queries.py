@@ -1,0 +1,69 @@
+"""From an engine's metrics to what prometheus-adapter and KEDA ask Prometheus."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pulumi_llm_inference.engines.base import Engine
+from pulumi_llm_inference.spec.autoscaling import Signal
+
+
+def signal_query(engine: Engine, signal: Signal, matchers: str, by: str = "") -> str:
+    """PromQL of a signal over the series that `matchers` select, one value for each `by`.
+
+    Summed, because a pod may have several series (one per data-parallel rank), and joined with `+`,
+    because a sum of gauges of which one is missing must be missing too.
+    """
+    grouping = f" by ({by})" if by else ""
+    return " + ".join(f"sum{grouping} ({gauge}{{{matchers}}})" for gauge in engine.signals[signal])
+
+
+def scrapes_lost_query(engine: Engine, matchers: str, by: str = "") -> str:
+    """PromQL that is 0 while every selected pod is scraped, and has no value otherwise.
+
+    A lost scrape looks like a short queue. Kubernetes scales nothing down while one of an
+    autoscaler's metrics has no value, and still scales up by the others: this is that metric.
+    """
+    signal = signal_query(engine, Signal.QUEUE_SIZE, matchers, by)
+    return f"0 * ({signal}) unless on () (up{{{matchers}}} == 0)"
+
+
+def scrapes_lost_name(engine: Engine) -> str:
+    """Name of `scrapes_lost_query` in the metrics API."""
+    return f"{engine.name}_scrapes_lost"
+
+
+def adapter_rules(engines: Iterable[Engine]) -> dict[str, Any]:
+    """Configuration of prometheus-adapter for all models of these engines, present and future.
+
+    For its chart's values: `rules: {default: false, custom: RULES["rules"]}`.
+    """
+    matchers, by = "<<.LabelMatchers>>", "<<.GroupBy>>"
+    return {
+        "rules": [
+            _rule(engine, name, query)
+            for engine in engines
+            for name, query in [
+                *(
+                    (engine.metric_name(signal), signal_query(engine, signal, matchers, by))
+                    for signal in engine.signals
+                ),
+                (scrapes_lost_name(engine), scrapes_lost_query(engine, matchers, by)),
+            ]
+        ]
+    }
+
+
+def _rule(engine: Engine, name: str, query: str) -> dict[str, Any]:
+    [gauge, *_] = engine.signals[Signal.QUEUE_SIZE]
+    return {
+        "seriesQuery": f'{{__name__="{gauge}",namespace!="",pod!=""}}',
+        "resources": {
+            "overrides": {
+                "namespace": {"resource": "namespace"},
+                "pod": {"resource": "pod"},
+            }
+        },
+        # Kubernetes' metric names have no colon.
+        "name": {"matches": "", "as": name},
+        "metricsQuery": query,
+    }

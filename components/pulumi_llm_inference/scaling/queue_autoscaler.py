@@ -1,0 +1,143 @@
+"""The autoscaler of one model server."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi import Output
+
+from pulumi_llm_inference.args import Args, require
+from pulumi_llm_inference.checks.autoscaler import autoscaler_problems
+from pulumi_llm_inference.scaling.behavior import behavior
+from pulumi_llm_inference.scaling.queries import (
+    scrapes_lost_name,
+    scrapes_lost_query,
+    signal_query,
+)
+from pulumi_llm_inference.serving.model_server import ModelServer, ScaleTarget
+from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, AutoscalingMethod
+
+_KEDA_POLLING_SECONDS = 15
+
+
+class QueueAutoscalerArgs(AutoscalerSpec, Args):
+    """Arguments of QueueAutoscaler."""
+
+    target: ModelServer
+    """Server to scale; it must have `replicas: None` and no other autoscaler."""
+    kubernetes_version: str = "1.30"
+    """Minor version of the cluster. Default 1.30."""
+    prometheus_address: str | None = None
+    """URL of Prometheus, for KEDA."""
+
+
+class QueueAutoscaler(pulumi.ComponentResource):
+    """Scales a model server by the requests waiting for it, through an HPA or KEDA."""
+
+    scaler: k8s.autoscaling.v2.HorizontalPodAutoscaler | k8s.apiextensions.CustomResource
+    """The HorizontalPodAutoscaler or the ScaledObject."""
+
+    def __init__(
+        self,
+        name: str,
+        args: QueueAutoscalerArgs | Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        spec = QueueAutoscalerArgs.model_validate(args)
+        problems = autoscaler_problems(spec, name, spec.kubernetes_version, spec.prometheus_address)
+        require(problems, f"QueueAutoscaler '{name}'")
+        target = spec.target.scale_target(scaler=name)
+        super().__init__("llm-inference:index:QueueAutoscaler", name, None, opts)
+        metadata = k8s.meta.v1.ObjectMetaArgs(
+            name=name, namespace=target.namespace, labels=target.labels
+        )
+        child = pulumi.ResourceOptions(parent=self)
+        if spec.method is AutoscalingMethod.HPA:
+            self.scaler = k8s.autoscaling.v2.HorizontalPodAutoscaler(
+                f"{name}-hpa", metadata=metadata, spec=hpa_spec(spec, target), opts=child
+            )
+        else:
+            self.scaler = k8s.apiextensions.CustomResource(
+                f"{name}-scaledobject",
+                api_version="keda.sh/v1alpha1",
+                kind="ScaledObject",
+                metadata=metadata,
+                spec=scaled_object_spec(name, spec, target),
+                opts=child,
+            )
+        self.register_outputs({})
+
+
+def hpa_spec(
+    spec: AutoscalerSpec, target: ScaleTarget
+) -> k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs:
+    """An HPA that averages each signal over the pods, and holds while scrapes are lost."""
+    engine = target.engine
+    averages = {
+        **{
+            engine.metric_name(signal): f"{value:g}"
+            for signal, value in spec.targets.by_signal().items()
+        },
+        scrapes_lost_name(engine): "1",
+    }
+    return k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
+        scale_target_ref=k8s.autoscaling.v2.CrossVersionObjectReferenceArgs(
+            api_version="apps/v1", kind="Deployment", name=target.name
+        ),
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        metrics=[
+            k8s.autoscaling.v2.MetricSpecArgs(
+                type="Pods",
+                pods=k8s.autoscaling.v2.PodsMetricSourceArgs(
+                    metric=k8s.autoscaling.v2.MetricIdentifierArgs(name=metric),
+                    target=k8s.autoscaling.v2.MetricTargetArgs(
+                        type="AverageValue", average_value=average
+                    ),
+                ),
+            )
+            for metric, average in averages.items()
+        ],
+        behavior=behavior(spec),
+    )
+
+
+def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget) -> dict[str, Any]:
+    """A ScaledObject with the same signals, targets, bounds and behavior as `hpa_spec`.
+
+    Queries are summed over the pods and compared as AverageValue: KEDA wants a single element, and
+    an average of an average would divide by the replicas twice.
+    """
+    matchers = Output.concat('namespace="', target.namespace, '",service="', target.service, '"')
+
+    def trigger(query: pulumi.Input[str], threshold: str) -> dict[str, Any]:
+        return {
+            "type": "prometheus",
+            "metricType": "AverageValue",
+            "metadata": {
+                "serverAddress": spec.prometheus_address,
+                "query": query,
+                "threshold": threshold,
+                # No series is a broken scrape, not an empty queue.
+                "ignoreNullValues": "false",
+            },
+        }
+
+    engine = target.engine
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.name},
+        "minReplicaCount": spec.min_replicas,
+        "maxReplicaCount": spec.max_replicas,
+        "pollingInterval": _KEDA_POLLING_SECONDS,
+        "advanced": {"horizontalPodAutoscalerConfig": {"name": name, "behavior": behavior(spec)}},
+        "triggers": [
+            *(
+                trigger(
+                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)), f"{value:g}"
+                )
+                for signal, value in spec.targets.by_signal().items()
+            ),
+            trigger(matchers.apply(lambda m: scrapes_lost_query(engine, m)), "1"),
+        ],
+    }

@@ -1,0 +1,1 @@
+"""What a user asks for, as plain data. Knows neither Pulumi nor Kubernetes' API."""

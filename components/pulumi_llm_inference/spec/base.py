@@ -1,0 +1,58 @@
+"""What every piece of a user's configuration has in common."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_LABEL_KEY = re.compile(
+    r"([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
+)
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
+_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_LONGEST_NAME = 63
+
+
+class Spec(BaseModel):
+    """Plain data that does not change once read.
+
+    Keys are camelCase in YAML and snake_case in Python; unknown keys are refused. Numbers are read
+    leniently because `pulumi config set --path` stores text and the engine sends 8 as 8.0.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
+
+
+def kubernetes_name(value: str) -> str:
+    """Accept a name that Kubernetes takes for a Service, and so for everything else (RFC 1035)."""
+    if not _NAME.fullmatch(value) or len(value) > _LONGEST_NAME:
+        raise ValueError(
+            "is not a Kubernetes name: use lower-case letters, digits and '-', "
+            "a letter first and no '-' last, at most 63 characters"
+        )
+    return value
+
+
+def kubernetes_labels(value: dict[str, str]) -> dict[str, str]:
+    """Accept labels whose keys and values Kubernetes takes."""
+    for key, text in value.items():
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(text):
+            raise ValueError(
+                f"has the label '{key}: {text}', which Kubernetes does not take: letters, digits, "
+                "'-', '_' and '.', at most 63 characters, a DNS name before '/' if any"
+            )
+    return value
+
+
+def quantity(value: str | None) -> str | None:
+    """Accept a Kubernetes quantity such as `8Gi` or `500m`."""
+    if value is not None and not _QUANTITY.fullmatch(value):
+        raise ValueError("is not a Kubernetes quantity: write for example '8Gi' or '500m'")
+    return value

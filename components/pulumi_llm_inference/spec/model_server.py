@@ -1,0 +1,133 @@
+"""A model served by an engine."""
+
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
+from pulumi_llm_inference.spec.base import Spec, kubernetes_labels, kubernetes_name, quantity
+
+
+class EngineName(StrEnum):
+    """Inference servers."""
+
+    VLLM = "vllm"
+
+
+class ServiceType(StrEnum):
+    """How the model is reached."""
+
+    CLUSTER_IP = "ClusterIP"
+    """From within the cluster."""
+    LOAD_BALANCER = "LoadBalancer"
+    """From outside, by the cloud's load balancer. Whoever reaches it can use the model."""
+
+
+class SecretKey(Spec):
+    """One value of a Kubernetes Secret in the model's namespace."""
+
+    name: str
+    """Name of the Secret."""
+    key: str
+    """Key in the Secret."""
+
+
+class HuggingFaceToken(SecretKey):
+    """The Secret with the token that opens gated models."""
+
+    key: str = "HF_TOKEN"
+    """Key in the Secret. Default `HF_TOKEN`."""
+
+
+class WeightsCache(Spec):
+    """Where weights and compiled kernels are kept."""
+
+    claim: str | None = None
+    """Existing PersistentVolumeClaim, shared by the replicas. Default: a directory of the node that
+    lives as long as the pod."""
+    size: str | None = None
+    """Limit of the node's directory, e.g. `60Gi`. Default: none."""
+
+    _size = field_validator("size")(quantity)
+
+
+class ModelServerSpec(Spec):
+    """One model, served by one engine on one pool."""
+
+    engine: EngineName = EngineName.VLLM
+    """Inference server. Default `vllm`."""
+    model: str = Field(min_length=1)
+    """Hugging Face id, or a path in the image or cache."""
+    image: str | None = None
+    """Container image with tag or digest. Default: the engine's release that this version knows."""
+    served_model_name: str | None = None
+    """Name that requests use. Default: `model`."""
+    replicas: int | None = Field(default=1, ge=1)
+    """Fixed number of replicas. Default 1. None: an autoscaler owns it."""
+    gpus: int = Field(default=1, ge=1)
+    """GPUs of each replica. Default 1."""
+    tensor_parallel_size: int | None = Field(default=None, ge=1)
+    """GPUs that one copy of the model is split over. Default: `gpus`."""
+    dtype: str | None = None
+    """Type of weights and activations: `auto`, `bfloat16`, `half`, … Default: the engine's."""
+    quantization: str | None = None
+    """Quantization method, e.g. `awq` or `fp8`. Default: the checkpoint's."""
+    kv_cache_dtype: str | None = None
+    """Type of the KV cache: `auto`, `fp8`, … Default: the engine's."""
+    max_model_len: int | None = Field(default=None, ge=1)
+    """Longest prompt plus answer, in tokens. Default: the model's."""
+    max_num_seqs: int | None = Field(default=None, ge=1)
+    """Requests that run at once in a replica; the rest wait. Default: the engine's."""
+    max_num_batched_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of one step of the engine. Default: the engine's."""
+    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    """Share of GPU memory that the engine takes up front. Default: the engine's."""
+    args: list[str] | None = None
+    """Arguments in place of all that the fields above would make."""
+    extra_args: list[str] = []
+    """Arguments after those that the fields above make."""
+    env: dict[str, str | SecretKey] = {}
+    """Environment variables: text, or `{name, key}` of a Secret."""
+    hugging_face_token: HuggingFaceToken | None = None
+    """Secret with the token for gated models; never the token."""
+    weights_cache: WeightsCache = WeightsCache()
+    """Where weights are kept. Default: a directory of the node."""
+    shared_memory: str = "8Gi"
+    """Limit of /dev/shm, which workers of one replica talk through. Default 8Gi."""
+    cpu: str = "2"
+    """CPU request. Default 2."""
+    memory: str = "8Gi"
+    """Memory request. Default 8Gi."""
+    startup_seconds: int = Field(default=1800, ge=60)
+    """Longest time from container start to a loaded model, download included. Default 1800."""
+    drain_seconds: int = Field(default=45, ge=1)
+    """Time that running requests get to finish when a replica is taken away. Default 45."""
+    service_name: str | None = None
+    """Name of the Service. Default: the model server's."""
+    service_type: ServiceType = ServiceType.CLUSTER_IP
+    """`ClusterIP` (default) or `LoadBalancer`."""
+    service_annotations: dict[str, str] = {}
+    """Annotations of the Service, e.g. those that make a load balancer internal."""
+    labels: dict[str, str] = {}
+    """Labels for every object of the model, beside its own."""
+
+    _labels = field_validator("labels")(kubernetes_labels)
+    _quantities = field_validator("shared_memory", "cpu", "memory")(quantity)
+
+    @field_validator("service_name")
+    @classmethod
+    def _service_name(cls, value: str | None) -> str | None:
+        return None if value is None else kubernetes_name(value)
+
+
+class NamedModelSpec(ModelServerSpec):
+    """A model of an environment."""
+
+    name: str
+    """Unique in the environment; the Deployment and what belongs to it are named so."""
+    pool: str
+    """Name of the pool that the replicas run on."""
+    autoscaling: AutoscalerSpec | None = None
+    """What moves the replicas. Default: nothing, `replicas` stays."""
+
+    _name = field_validator("name")(kubernetes_name)

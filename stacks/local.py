@@ -1,0 +1,17 @@
+"""An environment on a cluster whose GPU nodes are simulated."""
+
+import workloads
+from pulumi_llm_inference import SimulatedGpuNodePool
+from pulumi_llm_inference.spec.environment import EnvironmentSpec
+from pulumi_llm_inference.spec.pool import GpuNodePoolSpec
+
+
+def deploy(environment: EnvironmentSpec) -> None:
+    """Make the pools, then the models on them."""
+    placements = {
+        pool.name: SimulatedGpuNodePool(
+            pool.name, {field: getattr(pool, field) for field in GpuNodePoolSpec.model_fields}
+        ).placement
+        for pool in environment.pools
+    }
+    workloads.deploy(environment, placements)

@@ -1,0 +1,80 @@
+"""Models, their autoscalers and their monitors: the same on every cloud."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler
+from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
+from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
+from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec, NamedModelSpec
+from pulumi_llm_inference.spec.pool import Placement
+
+
+def deploy(environment: EnvironmentSpec, placements: Mapping[str, Placement]) -> None:
+    """Serve the models on the pools that `placements` come from, and export their addresses."""
+    namespace = _namespace(environment.namespace)
+    servers: dict[EngineName, list[ModelServer]] = defaultdict(list)
+    addresses: dict[str, pulumi.Output[str]] = {}
+    for model in environment.models:
+        server = _server(environment, model, placements[model.pool], namespace)
+        servers[model.engine].append(server)
+        addresses[model.name] = server.url
+        if model.autoscaling:
+            _autoscaler(environment, model.name, model.autoscaling, server)
+    if environment.monitoring.kind is MonitorKind.SERVICE_MONITOR:
+        for engine, its_servers in servers.items():
+            # One for all models of an engine: each resource costs time at every update.
+            Monitor(
+                f"{engine}-metrics",
+                {
+                    "servers": its_servers,
+                    "interval_seconds": environment.monitoring.interval_seconds,
+                    "labels": environment.monitoring.labels,
+                },
+            )
+    pulumi.export("urls", addresses)
+
+
+def _namespace(name: str) -> pulumi.Input[str]:
+    if name == "default":
+        return name
+    namespace = k8s.core.v1.Namespace(name, metadata=k8s.meta.v1.ObjectMetaArgs(name=name))
+    # The name as the API server gave it, so that what lies in the namespace waits for it.
+    return namespace.metadata.apply(lambda metadata: metadata.name or name)
+
+
+def _server(
+    environment: EnvironmentSpec,
+    model: NamedModelSpec,
+    placement: Placement,
+    namespace: pulumi.Input[str],
+) -> ModelServer:
+    args = {field: getattr(model, field) for field in ModelServerSpec.model_fields}
+    if model.autoscaling:
+        args["replicas"] = None
+    return ModelServer(
+        model.name,
+        {
+            **args,
+            "placement": placement,
+            "namespace": namespace,
+            "scrape_annotations": environment.monitoring.kind is MonitorKind.NONE,
+        },
+    )
+
+
+def _autoscaler(
+    environment: EnvironmentSpec, name: str, spec: AutoscalerSpec, server: ModelServer
+) -> None:
+    QueueAutoscaler(
+        name,
+        {
+            **dict(spec),
+            "target": server,
+            "kubernetes_version": environment.kubernetes_version,
+            "prometheus_address": environment.monitoring.prometheus_address,
+        },
+    )
