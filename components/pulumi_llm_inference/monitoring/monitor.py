@@ -49,7 +49,7 @@ class Monitor(pulumi.ComponentResource):
             api_version="monitoring.coreos.com/v1",
             kind="ServiceMonitor",
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=name, namespace=endpoints[0].namespace, labels=spec.labels
+                name=name, namespace=endpoints[0].namespace, labels=spec.labels or None
             ),
             spec={
                 "selector": service_selector(endpoints),
