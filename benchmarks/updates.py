@@ -55,7 +55,7 @@ class Bench:
         results["kubectl apply and wait"] = self._measure(self._apply, self._wait)
         self._call(self._kubectl("delete", "--filename", self._manifests, "--wait=true"))
         self._wait_for_no_pods()
-        self._call(self._pulumi("stack", "init", "bench", "--cwd", str(self.folder)))
+        self._call(self._pulumi("stack", "init", "bench"))
         results["pulumi up"] = self._measure(self._up)
         results["pulumi up, nothing to do"] = self._measure(self._up)
         self._empty()

@@ -8,10 +8,10 @@ from pulumi_llm_inference.spec.pool import GpuNodePoolSpec
 
 def deploy(environment: EnvironmentSpec) -> None:
     """Make the pools, then the models on them."""
-    placements = {
+    pools = {
         pool.name: SimulatedGpuNodePool(
             pool.name, {field: getattr(pool, field) for field in GpuNodePoolSpec.model_fields}
-        ).placement
+        )
         for pool in environment.pools
     }
-    workloads.deploy(environment, placements)
+    workloads.deploy(environment, pools)

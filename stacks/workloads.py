@@ -6,20 +6,19 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_kubernetes as k8s
 
-from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler
+from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler, SimulatedGpuNodePool
 from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
 from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
 from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec, NamedModelSpec
-from pulumi_llm_inference.spec.pool import Placement
 
 
-def deploy(environment: EnvironmentSpec, placements: Mapping[str, Placement]) -> None:
-    """Serve the models on the pools that `placements` come from, and export their addresses."""
+def deploy(environment: EnvironmentSpec, pools: Mapping[str, SimulatedGpuNodePool]) -> None:
+    """Serve the models on the pools, and export their addresses."""
     namespace = _namespace(environment.namespace)
     servers: dict[EngineName, list[ModelServer]] = defaultdict(list)
     addresses: dict[str, pulumi.Output[str]] = {}
     for model in environment.models:
-        server = _server(environment, model, placements[model.pool], namespace)
+        server = _server(environment, model, pools[model.pool], namespace)
         servers[model.engine].append(server)
         addresses[model.name] = server.url
         if model.autoscaling:
@@ -49,7 +48,7 @@ def _namespace(name: str) -> pulumi.Input[str]:
 def _server(
     environment: EnvironmentSpec,
     model: NamedModelSpec,
-    placement: Placement,
+    pool: SimulatedGpuNodePool,
     namespace: pulumi.Input[str],
 ) -> ModelServer:
     args = {field: getattr(model, field) for field in ModelServerSpec.model_fields}
@@ -59,10 +58,11 @@ def _server(
         model.name,
         {
             **args,
-            "placement": placement,
+            "placement": pool.placement,
             "namespace": namespace,
             "scrape_annotations": environment.monitoring.kind is MonitorKind.NONE,
         },
+        pulumi.ResourceOptions(depends_on=pool),
     )
 
 

@@ -70,7 +70,12 @@ def preview(
         result = run(find_project(Path.cwd()), environment)
     except (SpecError, pulumi.RunError) as error:
         _fail(str(error))
-    found, left_out = write(result.resources, out) if out else manifests(result.resources)
+    try:
+        found, left_out = write(result.resources, out) if out else manifests(result.resources)
+    except OSError as error:
+        _fail(f"{out} cannot be written: {error.strerror}; give --out a folder that can")
+    for warning in result.warnings:
+        _err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps([asdict(resource) for resource in result.resources], indent=2))
     else:
@@ -79,7 +84,11 @@ def preview(
 
 @app.command()
 def accelerators(as_json: AsJson = False) -> None:
-    """List the GPU models that pools can be made of."""
+    """List the GPU models that pools can be made of.
+
+    Example:
+      llm-inference accelerators --json
+    """
     from rich.table import Table
 
     from pulumi_llm_inference.catalog.accelerators import accelerators as catalog
@@ -132,8 +141,6 @@ def _summarize(
     _out.print(table)
     for omission in left_out:
         _out.print(f"no manifest: {omission.urn}: {omission.reason}", style="yellow", markup=False)
-    for warning in result.warnings:
-        _err.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     counts = f"{len(result.resources)} resources, {len(found)} Kubernetes objects"
     if out:
         _out.print(f"{counts}, written to {out}", markup=False)

@@ -22,4 +22,7 @@ def stack_config() -> dict[str, Any]:
 
 def _decoded(text: str) -> Any:
     """Lists and mappings come as JSON, everything else as text."""
-    return json.loads(text) if text.startswith(("[", "{")) else text
+    try:
+        return json.loads(text) if text.startswith(("[", "{")) else text
+    except json.JSONDecodeError:
+        return text

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from control_plane import ControlPlane
 
+from control_plane import ControlPlane
 from tests.e2e.stack import Stack, objects
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from control_plane import ControlPlane
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ our ServiceMonitor; the metrics adapter or KEDA asks Prometheus; the HPA control
 from typing import Any
 
 import pytest
-from control_plane import ControlPlane
 
+from control_plane import ControlPlane
 from tests.e2e.stack import Stack, objects, replicas, stays, wait_until
 from tests.e2e.test_lifecycle import local_config
 

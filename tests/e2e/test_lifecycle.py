@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
-from control_plane import ControlPlane
 
+from control_plane import ControlPlane
 from tests.e2e.stack import ROOT, Stack, objects, replicas, wait_until
 
 

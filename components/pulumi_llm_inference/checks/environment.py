@@ -1,39 +1,48 @@
 """Problems of a whole environment, found before its first resource is made."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pulumi_llm_inference.checks.autoscaler import autoscaler_problems
 from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.checks.pool import pool_problems
-from pulumi_llm_inference.spec.environment import EnvironmentSpec
+from pulumi_llm_inference.spec.autoscaling import AutoscalingMethod
+from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
 from pulumi_llm_inference.spec.model_server import NamedModelSpec
 from pulumi_llm_inference.spec.problems import Problem, SpecError, nearest, parse
 
 
 def read_environment(config: Mapping[str, Any]) -> tuple[EnvironmentSpec, list[Problem]]:
-    """An environment from its configuration, and the warnings about it.
+    """An environment from its configuration, and the warnings about it as a whole.
+
+    Warnings about its parts are the components' to give.
 
     Raises:
         SpecError: with every problem of shape; if there is none, with every problem of meaning.
     """
     environment = parse(EnvironmentSpec, config)
-    problems = list(environment_problems(environment))
+    problems = environment_problems(environment)
     if errors := [problem for problem in problems if not problem.warning]:
         raise SpecError(errors)
-    return environment, problems
+    return environment, list(capacity_warnings(environment))
 
 
 def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
     """What is wrong with an environment whose shape is right."""
-    yield from _repeated((pool.name for pool in environment.pools), "pools[{}].name", "pools")
     models = environment.models
-    same_name = list(_repeated((model.name for model in models), "models[{}].name", "models"))
-    services = (model.service_name or model.name for model in models)
-    yield from same_name or _repeated(services, "models[{}].serviceName", "Services")
+    yield from _repeated(
+        "pools", {f"pools[{i}].name": pool.name for i, pool in enumerate(environment.pools)}
+    )
+    yield from _repeated("models", {f"models[{i}].name": m.name for i, m in enumerate(models)})
+    services = {
+        f"models[{i}].serviceName": m.service_name or m.name
+        for i, m in enumerate(models)
+        if m.service_name or m.name not in {other.name for other in models[:i]}
+    }
+    yield from _repeated("Services", services)
     for index, pool in enumerate(environment.pools):
-        yield from pool_problems(pool, f"pools[{index}]")
+        yield from pool_problems(pool.name, pool, f"pools[{index}]")
     pools = {pool.name: pool for pool in environment.pools}
     for index, model in enumerate(models):
         path = f"models[{index}]"
@@ -45,19 +54,20 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
         else:
             yield from model_server_problems(model.name, model, pool, path)
         yield from _scaling_problems(model, environment, path)
-    yield from _capacity_problems(environment)
 
 
-def _repeated(names: Iterable[str], path: str, things: str) -> Iterator[Problem]:
-    listed = list(names)
-    counts = Counter(listed)
-    for index, name in enumerate(listed):
-        if counts[name] > 1 and listed.index(name) < index:
+def _repeated(things: str, names: Mapping[str, str]) -> Iterator[Problem]:
+    """Find names that stand at several paths; the first of them may keep it."""
+    counts = Counter(names.values())
+    seen: set[str] = set()
+    for path, name in names.items():
+        if name in seen:
             yield Problem(
-                path.format(index),
+                path,
                 f"'{name}' is the name of {counts[name]} {things}",
                 "give each a name of its own",
             )
+        seen.add(name)
 
 
 def _scaling_problems(
@@ -71,15 +81,25 @@ def _scaling_problems(
             f"{model.replicas} would be fought over with autoscaling",
             "remove replicas; autoscaling.minReplicas is the floor",
         )
+    monitoring = environment.monitoring
+    if (
+        model.autoscaling.method is AutoscalingMethod.KEDA
+        and monitoring.kind is not MonitorKind.SERVICE_MONITOR
+    ):
+        yield Problem(
+            f"{path}.autoscaling.method",
+            "'keda' finds a server's metrics by the label 'service', which only monitors set",
+            "set monitoring.kind to 'service-monitor', or use method 'hpa'",
+        )
     yield from autoscaler_problems(
         model.autoscaling,
         f"{path}.autoscaling",
         environment.kubernetes_version,
-        environment.monitoring.prometheus_address,
+        monitoring.prometheus_address,
     )
 
 
-def _capacity_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
+def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
     """Warn of pools that cannot hold what may be asked of them: pods would wait for ever."""
     for index, pool in enumerate(environment.pools):
         gpus = pool.max_nodes * pool.gpus_per_node

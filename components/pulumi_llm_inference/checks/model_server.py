@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pulumi_llm_inference.catalog.accelerators import accelerators
+from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.engines import ENGINES
-from pulumi_llm_inference.spec.model_server import ModelServerSpec
+from pulumi_llm_inference.spec.model_server import OWN_LABELS, ModelServerSpec
 from pulumi_llm_inference.spec.problems import Problem, nearest
 
 _AMPERE = (8, 0)
 """First compute capability with bfloat16, and with fp8 KV caches in the engines."""
-
-_RESERVED_LABELS = frozenset({"app.kubernetes.io/name", "app.kubernetes.io/instance"})
 
 
 class GpuNodes(Protocol):
@@ -32,6 +31,7 @@ def model_server_problems(
     name: str, spec: ModelServerSpec, nodes: GpuNodes, path: str
 ) -> Iterator[Problem]:
     """What is wrong with a server called `name` on these nodes."""
+    yield from name_problems(name, f"{path}.name")
     yield from _name_problems(name, spec, path)
     yield from _gpu_problems(spec, nodes, path)
     yield from _flag_problems(spec, path)
@@ -54,10 +54,10 @@ def _name_problems(name: str, spec: ModelServerSpec, path: str) -> Iterator[Prob
             f"{service.upper()}_PORT for pods of its namespace, which the engine reads as its own",
             f"call it for example '{service}-service'",
         )
-    for label in _RESERVED_LABELS & spec.labels.keys():
+    for label in sorted(OWN_LABELS & spec.labels.keys()):
         yield Problem(
             f"{path}.labels",
-            f"'{label}' tells the servers apart and cannot be set",
+            f"'{label}' is set by the server itself",
             "use a label of your own",
         )
 
@@ -90,13 +90,19 @@ def _gpu_problems(spec: ModelServerSpec, nodes: GpuNodes, path: str) -> Iterator
 
 
 def _flag_problems(spec: ModelServerSpec, path: str) -> Iterator[Problem]:
-    """Warn of flags that the engine's release does not know; another image's release might."""
+    """Refuse flags that fields set, and warn of those that the engine's release does not know."""
     engine = ENGINES[spec.engine]
     known = engine.flags()
     for field, arguments in (("args", spec.args or []), ("extraArgs", spec.extra_args)):
         for index, argument in enumerate(arguments):
-            flag = argument.split("=")[0].split(".")[0]
-            if flag.startswith("--") and flag.replace("_", "-") not in known:
+            flag = argument.split("=")[0].split(".")[0].replace("_", "-")
+            if field == "extraArgs" and flag in engine.own_flags:
+                yield Problem(
+                    f"{path}.{field}[{index}]",
+                    f"'{flag}' is set by the server itself, and what depends on it would not know",
+                    engine.own_flags[flag],
+                )
+            elif flag.startswith("--") and flag not in known:
                 yield Problem(
                     f"{path}.{field}[{index}]",
                     f"'{flag}' is not a flag of {engine.image}",

@@ -33,6 +33,8 @@ class Engine:
     """Names of Services whose environment variables, as Kubernetes makes them, break the engine."""
     flags: Callable[[], frozenset[str]]
     """All flags that the command line takes."""
+    own_flags: Mapping[str, str]
+    """Flags that users cannot set, each with what to set instead."""
     arguments: Callable[[ModelServerSpec], list[str]]
     """Command line for a spec, without the program."""
     environment: Callable[[ModelServerSpec], dict[str, str]]

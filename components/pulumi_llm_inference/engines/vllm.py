@@ -3,6 +3,8 @@
 from functools import cache
 from importlib import resources
 
+from pydantic.alias_generators import to_camel
+
 from pulumi_llm_inference.engines.base import Engine
 from pulumi_llm_inference.spec.autoscaling import Signal
 from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec
@@ -21,6 +23,15 @@ _FLAGS_OF_FIELDS = {
     "max_num_seqs": "--max-num-seqs",
     "max_num_batched_tokens": "--max-num-batched-tokens",
     "gpu_memory_utilization": "--gpu-memory-utilization",
+}
+
+
+_OWN_FLAGS = {
+    **{flag: f"use the key '{to_camel(field)}'" for field, flag in _FLAGS_OF_FIELDS.items()},
+    "--tensor-parallel-size": "use the key 'tensorParallelSize'",
+    "--shutdown-timeout": "use the key 'drainSeconds'",
+    "--port": "requests, probes and metrics use port 8000; choose ports on a gateway",
+    "--host": "the image listens on all addresses of the pod",
 }
 
 
@@ -66,6 +77,7 @@ VLLM = Engine(
     signals={Signal.QUEUE_SIZE: (_WAITING,), Signal.CONCURRENCY: (_WAITING, _RUNNING)},
     reserved_service_names=frozenset({"vllm"}),  # VLLM_PORT=tcp://… (vllm/envs.py)
     flags=_flags,
+    own_flags=_OWN_FLAGS,
     arguments=_arguments,
     environment=_environment,
 )

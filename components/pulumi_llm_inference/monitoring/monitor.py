@@ -1,15 +1,17 @@
 """ServiceMonitors, made from the Services that they scrape."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 from pydantic import Field
 
-from pulumi_llm_inference.args import Args
+from pulumi_llm_inference.args import Args, require
+from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.serving.labels import INSTANCE_LABEL
 from pulumi_llm_inference.serving.model_server import MetricsEndpoint, ModelServer
+from pulumi_llm_inference.spec.problems import Problem
 
 
 class MonitorArgs(Args):
@@ -37,12 +39,7 @@ class Monitor(pulumi.ComponentResource):
     ) -> None:
         spec = MonitorArgs.model_validate(args)
         endpoints = [server.metrics_endpoint for server in spec.servers]
-        scrapes = {(endpoint.port, endpoint.path) for endpoint in endpoints}
-        if len(scrapes) > 1:
-            raise pulumi.RunError(
-                f"Monitor '{name}' has servers with different ports or paths of their metrics "
-                f"({scrapes}): give each engine a monitor of its own"
-            )
+        require([*name_problems(name, name), *_problems(name, endpoints)], f"Monitor '{name}'")
         super().__init__("llm-inference:index:Monitor", name, None, opts)
         self.monitor = k8s.apiextensions.CustomResource(
             f"{name}-servicemonitor",
@@ -64,6 +61,21 @@ class Monitor(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})
+
+
+def _problems(name: str, endpoints: Sequence[MetricsEndpoint]) -> Iterator[Problem]:
+    """What keeps one monitor from scraping all these servers."""
+    for fact, values in {
+        "ports or paths of their metrics": {(e.port, e.path) for e in endpoints},
+        # Those of resources still to be made are not known yet.
+        "namespaces": {e.namespace for e in endpoints if isinstance(e.namespace, str)},
+    }.items():
+        if len(values) > 1:
+            yield Problem(
+                f"{name}.servers",
+                f"the servers have different {fact}: {sorted(values)}",
+                "give each kind a monitor of its own",
+            )
 
 
 def service_selector(endpoints: Sequence[MetricsEndpoint]) -> dict[str, Any]:

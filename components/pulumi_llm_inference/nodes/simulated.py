@@ -40,7 +40,7 @@ class SimulatedGpuNodePool(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         spec = SimulatedGpuNodePoolArgs.model_validate(args)
-        require(pool_problems(spec, name), f"SimulatedGpuNodePool '{name}'")
+        require(pool_problems(name, spec, name), f"SimulatedGpuNodePool '{name}'")
         super().__init__("llm-inference:index:SimulatedGpuNodePool", name, None, opts)
         self.placement = placement(name, spec)
         accelerator = accelerators()[spec.accelerator]
@@ -74,7 +74,11 @@ class SimulatedGpuNodePool(pulumi.ComponentResource):
                 ]
             ),
             opts=pulumi.ResourceOptions(
-                parent=self, transformations=[_with_capacity({**_MACHINE, **gpus})]
+                parent=self,
+                transformations=[_with_capacity({**_MACHINE, **gpus})],
+                # The API server takes a Node's status at creation and never again.
+                replace_on_changes=["status"],
+                delete_before_replace=True,
             ),
         )
 

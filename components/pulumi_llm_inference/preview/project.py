@@ -41,6 +41,8 @@ def find_project(start: Path) -> Project:
             "the project",
         )
     settings = _load(file)
+    if "name" not in settings:
+        raise SpecError([Problem("Pulumi.yaml.name", "is missing", "add it")], "the project")
     configs = folder / settings.get("stackConfigDir", ".")
     return Project(
         folder=folder,
@@ -79,9 +81,14 @@ def environment_config(project: Project, environment: str) -> EnvironmentConfig:
             environment, "there is no such environment", nearest(environment, project.environments)
         )
         raise SpecError([problem], "the environment")
-    written = _load(project.environments[environment]).get("config") or {}
+    file = project.environments[environment]
+    written = _load(file).get("config") or {}
+    if not isinstance(written, dict):
+        raise SpecError([Problem("config", "is not a mapping", "write 'key: value'")], file.name)
     values = project.defaults | {
-        _qualified(key, project.name): value for key, value in written.items()
+        _qualified(str(key), project.name): value
+        for key, value in written.items()
+        if value is not None
     }
     return EnvironmentConfig(
         values={key: _text(value) for key, value in values.items()},
@@ -90,10 +97,20 @@ def environment_config(project: Project, environment: str) -> EnvironmentConfig:
 
 
 def _load(file: Path) -> dict[str, Any]:
+    """A YAML file that is a mapping."""
+    problem = Problem(file.name, "is not a mapping", "write 'key: value' lines")
     try:
-        return yaml.safe_load(file.read_text("utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise SpecError([Problem(file.name, f"is not YAML: {error}")], file.name) from None
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except yaml.MarkedYAMLError as error:
+        where = error.problem_mark or error.context_mark
+        place = f"line {where.line + 1}, column {where.column + 1}: " if where else ""
+        problem = Problem(file.name, f"is not YAML: {place}{error.problem or error.context}")
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = Problem(file.name, f"is not YAML in UTF-8: {error}")
+    else:
+        if content is None or isinstance(content, dict):
+            return content or {}
+    raise SpecError([problem], file.name)
 
 
 def _qualified(key: str, project: str) -> str:
@@ -106,5 +123,5 @@ def _is_encrypted(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     if _is_encrypted(value):
-        return "[secret]"
-    return value if isinstance(value, str) else json.dumps(value)
+        return "secret"
+    return value if isinstance(value, str) else json.dumps(value, default=str)

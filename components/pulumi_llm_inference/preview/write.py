@@ -49,6 +49,8 @@ def manifests(resources: Iterable[Resource]) -> tuple[list[Manifest], list[Omiss
                 left_out.append(Omission(resource.urn, "not a Kubernetes object"))
         elif resource.type.startswith("kubernetes:helm"):
             left_out.append(Omission(resource.urn, "a Helm release, rendered at deployment"))
+        elif "kind" not in resource.inputs:
+            left_out.append(Omission(resource.urn, "several objects, read at deployment"))
         elif gaps := list(_gaps(resource.inputs)):
             left_out.append(Omission(resource.urn, f"{gaps[0]} is known at deployment only"))
         else:
@@ -80,7 +82,7 @@ def _label(content: dict[str, Any]) -> str:
 def _gaps(value: Any, path: str = "") -> Iterator[str]:
     """Where a value is unknown or secret."""
     if isinstance(value, dict):
-        if value == SECRET or list(value) == ["unknown"]:
+        if value == SECRET or _is_unknown(value):
             yield path
         else:
             for key, item in value.items():
@@ -88,6 +90,10 @@ def _gaps(value: Any, path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _gaps(item, f"{path}[{index}]")
+
+
+def _is_unknown(value: dict[str, Any]) -> bool:
+    return list(value) == ["unknown"] and str(value["unknown"]).startswith("urn:pulumi:")
 
 
 def _for_kubectl(inputs: dict[str, Any]) -> dict[str, Any]:

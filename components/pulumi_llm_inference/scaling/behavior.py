@@ -20,7 +20,9 @@ class Behavior:
     """Scaling rules for both directions."""
 
     scale_up: ScalingRules
+    """Rules for more replicas."""
     scale_down: ScalingRules
+    """Rules for fewer replicas."""
 
 
 def _rules(window: int, *policies: tuple[PolicyType, int, int]) -> ScalingRules:
@@ -50,6 +52,12 @@ PRESETS: Mapping[BehaviorPreset, Behavior] = {
 """Scaling rules by name."""
 
 
+def quantity_of(number: float) -> str:
+    """The number as Kubernetes writes it: `5`, `500m`. Another spelling would differ at refresh."""
+    milli = round(number * 1000)
+    return f"{milli}m" if milli % 1000 else str(milli // 1000)
+
+
 def behavior(
     spec: AutoscalerSpec,
 ) -> k8s.autoscaling.v2.HorizontalPodAutoscalerBehaviorArgs:
@@ -71,5 +79,5 @@ def _direction(rules: ScalingRules) -> k8s.autoscaling.v2.HPAScalingRulesArgs:
             for policy in rules.policies
         ],
         select_policy=rules.select_policy and rules.select_policy.value,
-        tolerance=None if rules.tolerance is None else f"{rules.tolerance:g}",
+        tolerance=None if rules.tolerance is None else quantity_of(rules.tolerance),
     )

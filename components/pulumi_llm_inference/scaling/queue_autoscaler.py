@@ -9,7 +9,8 @@ from pulumi import Output
 
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.autoscaler import autoscaler_problems
-from pulumi_llm_inference.scaling.behavior import behavior
+from pulumi_llm_inference.checks.names import name_problems
+from pulumi_llm_inference.scaling.behavior import behavior, quantity_of
 from pulumi_llm_inference.scaling.queries import (
     scrapes_lost_name,
     scrapes_lost_query,
@@ -46,7 +47,7 @@ class QueueAutoscaler(pulumi.ComponentResource):
     ) -> None:
         spec = QueueAutoscalerArgs.model_validate(args)
         problems = autoscaler_problems(spec, name, spec.kubernetes_version, spec.prometheus_address)
-        require(problems, f"QueueAutoscaler '{name}'")
+        require([*name_problems(name, name), *problems], f"QueueAutoscaler '{name}'")
         target = spec.target.scale_target(scaler=name)
         super().__init__("llm-inference:index:QueueAutoscaler", name, None, opts)
         metadata = k8s.meta.v1.ObjectMetaArgs(
@@ -76,7 +77,7 @@ def hpa_spec(
     engine = target.engine
     averages = {
         **{
-            engine.metric_name(signal): f"{value:g}"
+            engine.metric_name(signal): quantity_of(value)
             for signal, value in spec.targets.by_signal().items()
         },
         scrapes_lost_name(engine): "1",
@@ -134,7 +135,7 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
         "triggers": [
             *(
                 trigger(
-                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)), f"{value:g}"
+                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)), f"{value:.15g}"
                 )
                 for signal, value in spec.targets.by_signal().items()
             ),

@@ -138,12 +138,16 @@ class ModelServer(pulumi.ComponentResource):
                     spec=pod_spec(name, spec, engine, spec.placement),
                 ),
             ),
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[self.service_account],
-                # The autoscaler writes it; a value of ours would undo its work at every update.
-                ignore_changes=["spec.replicas"] if spec.replicas is None else None,
-                custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+            opts=pulumi.ResourceOptions.merge(
+                # Pods need what the server depends on, such as a pool's nodes, until they are gone.
+                pulumi.ResourceOptions(depends_on=opts.depends_on if opts else None),
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[self.service_account],
+                    # The autoscaler writes it; a value of ours would undo its work at updates.
+                    ignore_changes=["spec.replicas"] if spec.replicas is None else None,
+                    custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+                ),
             ),
         )
         self.service = k8s.core.v1.Service(

@@ -2,16 +2,17 @@
 
 import re
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_LABEL_KEY = re.compile(
-    r"([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?"
-)
+_DNS_NAME = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_PREFIX = re.compile(rf"{_DNS_NAME}(\.{_DNS_NAME})*")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _LONGEST_NAME = 63
+_LONGEST_PREFIX = 253
 
 
 class Spec(BaseModel):
@@ -27,7 +28,18 @@ class Spec(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_not_one(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse `yes` where a number is wanted; Python would take it for 1."""
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("is a yes or no, which has no meaning here")
+        return value
 
 
 def kubernetes_name(value: str) -> str:
@@ -40,10 +52,24 @@ def kubernetes_name(value: str) -> str:
     return value
 
 
+def minor_version(value: str) -> str:
+    """Accept a minor version of Kubernetes, 1.30 or newer: the oldest that everything works on."""
+    if not re.fullmatch(r"1\.[3-9][0-9]", value):
+        raise ValueError(
+            "is not a Kubernetes version from 1.30: write for example '1.30', in quotes, "
+            "or YAML reads it as the number 1.3"
+        )
+    return value
+
+
 def kubernetes_labels(value: dict[str, str]) -> dict[str, str]:
     """Accept labels whose keys and values Kubernetes takes."""
     for key, text in value.items():
-        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(text):
+        prefix, slash, name = key.rpartition("/")
+        well_prefixed = not slash or (
+            _LABEL_PREFIX.fullmatch(prefix) and len(prefix) <= _LONGEST_PREFIX
+        )
+        if not (well_prefixed and _LABEL_NAME.fullmatch(name) and _LABEL_VALUE.fullmatch(text)):
             raise ValueError(
                 f"has the label '{key}: {text}', which Kubernetes does not take: letters, digits, "
                 "'-', '_' and '.', at most 63 characters, a DNS name before '/' if any"

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field, field_validator
 
-from pulumi_llm_inference.spec.base import Spec, kubernetes_labels, kubernetes_name
+from pulumi_llm_inference.spec.base import Spec, kubernetes_labels, kubernetes_name, minor_version
 from pulumi_llm_inference.spec.model_server import NamedModelSpec
 from pulumi_llm_inference.spec.pool import NamedPoolSpec
 
@@ -47,8 +47,8 @@ class EnvironmentSpec(Spec):
     """Where it runs."""
     namespace: str = "default"
     """Namespace of everything; made if it is not `default`."""
-    kubernetes_version: str = Field(default="1.30", pattern=r"^1\.[0-9]+$")
-    """Minor version of the cluster (its oldest, during an upgrade). Default 1.30."""
+    kubernetes_version: str = "1.30"
+    """Minor version of the cluster (its oldest, during an upgrade), in quotes. Default 1.30."""
     monitoring: MonitoringSpec = MonitoringSpec()
     """How metrics are collected."""
     pools: list[NamedPoolSpec] = Field(min_length=1)
@@ -57,3 +57,4 @@ class EnvironmentSpec(Spec):
     """Models to serve."""
 
     _namespace = field_validator("namespace")(kubernetes_name)
+    _version = field_validator("kubernetes_version")(minor_version)

@@ -7,6 +7,18 @@ from pydantic import Field, field_validator
 from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
 from pulumi_llm_inference.spec.base import Spec, kubernetes_labels, kubernetes_name, quantity
 
+OWN_LABELS = frozenset(
+    {
+        "app.kubernetes.io/component",
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/managed-by",
+        "app.kubernetes.io/name",
+        "llm-d.ai/engine-type",
+        "llm-d.ai/inference-serving",
+    }
+)
+"""Labels that every object of a server has; selectors rely on them."""
+
 
 class EngineName(StrEnum):
     """Inference servers."""

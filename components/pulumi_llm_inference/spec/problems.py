@@ -14,6 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
 _LONGEST_VALUE = 60
+_MOST_LISTED = 40
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Problem:
     """Whether it can be deployed all the same."""
 
     def __str__(self) -> str:
-        """The problem as one line."""
-        return f"{self.path}: {self.message}" + (f" ({self.cure})" if self.cure else "")
+        """The problem as one line, without any token that it is about."""
+        cure = f" ({self.cure})" if self.cure else ""
+        return _TOKEN.sub("hf_…", f"{self.path}: {self.message}{cure}")
 
 
 class SpecError(ValueError):
@@ -45,17 +47,18 @@ class SpecError(ValueError):
 
 
 def quoted(value: object) -> str:
-    """The value as an error message shows it: short, and never with a token in clear."""
+    """The value as an error message shows it: short, and without any token in it."""
     text = _TOKEN.sub("hf_…", repr(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A cure that names the closest of `names` to a misspelt `name`, and all of them."""
+    """A cure that names the closest of `names` to a misspelt `name`, and all if they are few."""
     known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known) or 'none'}"
+    hints = [f"did you mean '{close}'?" for close in difflib.get_close_matches(name, known, n=1)]
+    if len(known) <= _MOST_LISTED:
+        hints.append(f"known: {', '.join(known) or 'none'}")
+    return " ".join(hints)
 
 
 def path_of(location: Iterable[str | int], start: str = "") -> str:
@@ -102,14 +105,16 @@ def literal_tokens(value: object, path: str = "") -> Iterator[Problem]:
         value = {f.alias or n: getattr(value, n) for n, f in type(value).model_fields.items()}
     if isinstance(value, str) and _TOKEN.search(value):
         yield Problem(
-            path,
+            path or "the configuration",
             "is a Hugging Face token in clear",
             "revoke it, put a new one in a Kubernetes Secret, and name that: "
             "'huggingFaceToken: {name: SECRET}'",
         )
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from literal_tokens(item, path_of([str(key)], path))
+            place = path_of([str(key)], path)
+            yield from literal_tokens(str(key), place)
+            yield from literal_tokens(item, place)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from literal_tokens(item, path_of([index], path))

@@ -1,0 +1,1 @@
+"""What the package emits, against the schemas and standards of others."""

@@ -1,0 +1,1 @@
+"""Pure functions, and components under a recording monitor."""

@@ -1,0 +1,158 @@
+"""Conventions that hold for all of the package."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pulumi
+import pytest
+from pydantic import BaseModel
+
+import pulumi_llm_inference
+from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler, SimulatedGpuNodePool
+from pulumi_llm_inference.args import Args
+from pulumi_llm_inference.spec.base import Spec
+from tests.support import ROOT, Recording, record
+
+PACKAGE = Path(next(iter(pulumi_llm_inference.__path__)))
+FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stacks").glob("*.py")])
+MODULES = [
+    importlib.import_module(module.name)
+    for module in pkgutil.walk_packages([str(PACKAGE)], "pulumi_llm_inference.")
+]
+COMPONENTS = sorted(
+    {
+        item
+        for module in MODULES
+        for item in vars(module).values()
+        if inspect.isclass(item)
+        and issubclass(item, pulumi.ComponentResource)
+        and item.__module__.startswith("pulumi_llm_inference.")
+    },
+    key=lambda item: item.__name__,
+)
+
+
+def _undocumented(body: list[ast.stmt], path: str) -> Iterator[str]:
+    """Public classes, functions and annotated attributes without a docstring."""
+    for index, node in enumerate(body):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) if not name.startswith("_"):
+                if not ast.get_docstring(node):
+                    yield f"{path}{name}"
+                if isinstance(node, ast.ClassDef):
+                    yield from _undocumented(node.body, f"{path}{name}.")
+            case ast.AnnAssign(target=ast.Name(id=name)) if path and not name.startswith("_"):
+                after = body[index + 1] if index + 1 < len(body) else None
+                if not (
+                    isinstance(after, ast.Expr)
+                    and isinstance(after.value, ast.Constant)
+                    and isinstance(after.value.value, str)
+                ):
+                    yield f"{path}{name}"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(
+            file,
+            id=str(file.relative_to(ROOT)),
+        )
+        for file in FILES
+    ],
+)
+def test_everything_public_is_documented(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    assert ast.get_docstring(tree)
+    assert list(_undocumented(tree.body, "")) == []
+
+
+@pytest.mark.parametrize("layer", ["spec", "catalog", "engines", "checks"])
+def test_lower_layers_do_not_know_pulumi(layer: str) -> None:
+    for file in (PACKAGE / layer).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names]
+                origin = getattr(node, "module", None) or ""
+                assert not any(name.split(".")[0].startswith("pulumi_k") for name in names), file
+                assert "pulumi" not in {origin.split(".")[0], *names}, file
+
+
+def test_all_components_are_exported() -> None:
+    assert COMPONENTS
+    exported = {getattr(pulumi_llm_inference, name) for name in pulumi_llm_inference.__all__}
+    assert exported >= set(COMPONENTS)
+    with pytest.raises(AttributeError):
+        _ = pulumi_llm_inference.Nothing
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda item: item.__name__)
+def test_components_follow_the_conventions(component: type[pulumi.ComponentResource]) -> None:
+    name = component.__name__
+    assert list(inspect.signature(component).parameters) == ["name", "args", "opts"]
+    arguments = getattr(inspect.getmodule(component), f"{name}Args")
+    assert issubclass(arguments, Args)
+    assert arguments.model_config.get("frozen")
+    assert arguments.model_config.get("extra") == "forbid"
+    for field, info in arguments.model_fields.items():
+        assert info.description, f"{name}Args.{field}"
+
+
+def _specs(root: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for child in root.__subclasses__():
+        yield child
+        yield from _specs(child)
+
+
+def test_every_field_of_every_spec_is_described() -> None:
+    found = set(_specs(Spec))  # type: ignore[attr-defined]
+    missing = [
+        f"{spec.__name__}.{field}"
+        for spec in found
+        for field, info in spec.model_fields.items()
+        if not info.description
+    ]
+    assert missing == []
+
+
+@pytest.fixture(params=["local", "rich"])
+def environment(request: pytest.FixtureRequest) -> Recording:
+    return request.getfixturevalue(request.param)
+
+
+def test_tokens_and_parents(environment: Recording) -> None:
+    tokens = {f"llm-inference:index:{component.__name__}" for component in COMPONENTS}
+    made = [item for item in environment.resources if not item.type.startswith("kubernetes:")]
+    assert {item.type for item in made} == tokens
+    components = {item.urn: item for item in made}
+    for item in environment.resources:
+        if item.type.startswith("kubernetes:") and not item.type.endswith(":Namespace"):
+            parent = components[item.parent]
+            assert item.name.startswith(f"{parent.name}-")
+    names = [(item.type, item.name) for item in environment.resources]
+    assert len(set(names)) == len(names)
+
+
+def test_components_register_their_outputs_last() -> None:
+    def program() -> None:
+        pool = SimulatedGpuNodePool("pool", {"accelerator": "nvidia-l4", "max_nodes": 1})
+        args = {"model": "m", "placement": pool.placement, "replicas": None}
+        server = ModelServer("chat", args)
+        bounds = {"min_replicas": 1, "max_replicas": 1, "targets": {"queue_size": 1}}
+        QueueAutoscaler("chat", {"target": server, **bounds})
+        Monitor("metrics", {"servers": [server]})
+
+    recording = record(program)
+    components = [item for item in recording.resources if item.type.startswith("llm-inference:")]
+    assert len(components) == len(COMPONENTS)
+    assert {item.urn for item in components} <= recording.completed
+    for component in COMPONENTS:
+        source = textwrap.dedent(inspect.getsource(component.__init__))
+        [constructor] = ast.parse(source).body
+        assert isinstance(constructor, ast.FunctionDef)
+        assert ast.unparse(constructor.body[-1]).startswith("self.register_outputs(")
