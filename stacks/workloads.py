@@ -14,7 +14,7 @@ from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec, 
 
 def deploy(environment: EnvironmentSpec, pools: Mapping[str, SimulatedGpuNodePool]) -> None:
     """Serve the models on the pools, and export their addresses."""
-    namespace = _namespace(environment.namespace)
+    namespace = _namespace(environment)
     servers: dict[EngineName, list[ModelServer]] = defaultdict(list)
     addresses: dict[str, pulumi.Output[str]] = {}
     for model in environment.models:
@@ -37,8 +37,9 @@ def deploy(environment: EnvironmentSpec, pools: Mapping[str, SimulatedGpuNodePoo
     pulumi.export("urls", addresses)
 
 
-def _namespace(name: str) -> pulumi.Input[str]:
-    if name == "default":
+def _namespace(environment: EnvironmentSpec) -> pulumi.Input[str]:
+    name = environment.namespace
+    if name == "default" or not environment.create_namespace:
         return name
     namespace = k8s.core.v1.Namespace(name, metadata=k8s.meta.v1.ObjectMetaArgs(name=name))
     # The name as the API server gave it, so that what lies in the namespace waits for it.

@@ -145,8 +145,10 @@ def flag(words: list[str], name: str) -> str | None:
 
 
 def positional(words: list[str]) -> str:
-    """Return the model of `vllm serve MODEL`."""
-    return words[words.index("serve") + 1] if "serve" in words[:-1] else "unknown"
+    """Return the model of `vllm serve MODEL`; images have the first two as their entry point."""
+    if "serve" in words[:-1]:
+        return words[words.index("serve") + 1]
+    return words[0] if words and not words[0].startswith("-") else "unknown"
 
 
 def exposition(pod: Pod, part: Share) -> bytes:

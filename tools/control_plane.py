@@ -135,6 +135,7 @@ class ControlPlane:
         """
         done = subprocess.run(
             [self._programs["kubectl"], "--kubeconfig", self.kubeconfig, *arguments],
+            env=os.environ | self.environment,
             input=given,
             capture_output=True,
             text=True,
@@ -160,7 +161,11 @@ class ControlPlane:
     @property
     def environment(self) -> dict[str, str]:
         """Variables that point kubectl, kwokctl and Pulumi at this cluster."""
-        return {"KUBECONFIG": str(self.kubeconfig), "KWOK_WORKDIR": str(self.folder / "kwok")}
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECACHEDIR": str(self.folder / "kube-cache"),  # else in the user's home
+            "KWOK_WORKDIR": str(self.folder / "kwok"),
+        }
 
     @cached_property
     def ports(self) -> dict[str, int]:
@@ -421,7 +426,7 @@ class ControlPlane:
         yield Background(
             "keda-adapter",
             (
-                str(self._programs["keda-adapter"]),
+                str(self._programs["keda-loopback-adapter"]),
                 f"--metrics-service-address={grpc}",
                 "--metrics-service-grpc-authority=localhost",
                 f"--metrics-service-cert-dir={certificates}",

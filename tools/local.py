@@ -45,7 +45,6 @@ def up(
         workspace = Workspace(_target(stack, context), hpa_sync=hpa_sync, keda=keda)
         workspace.prepare()
         workspace.start()
-        programs.tidy()
         workspace.deploy()
         output.print(tables(_settled_report(workspace)), NEXT)
 
@@ -76,13 +75,16 @@ def status(
 @app.command()
 def load(
     waiting: Annotated[int, typer.Argument(min=0, help="Requests waiting, in all its pods.")],
+    *,
     running: Annotated[int, typer.Option(min=0, help="Requests in work, in all its pods.")] = 0,
     model: Annotated[str | None, typer.Option(help="One deployment; else every one.")] = None,
     lost: Annotated[str, typer.Option(help="Pods that do not answer scrapes, or 'all'.")] = "0",
+    stack: Stack = "local",
+    context: Context = None,
 ) -> None:
     """Set how many requests wait for the simulated servers."""
     with plain_errors():
-        workspace = _running("local", None)
+        workspace = _running(stack, context)
         if workspace.target.own_cluster:
             raise WorkspaceError("load is simulated on the local control plane only.")
         workspace.control_plane.load(waiting, running, model, lost)

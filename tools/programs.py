@@ -155,9 +155,8 @@ PROGRAMS = {
         Program(name="prometheus-adapter"),
         Program(name="queue-metrics-adapter", module="queue-metrics-adapter"),
         Program(name="keda", module="keda", package="github.com/kedacore/keda/v2/cmd/operator"),
-        Program(
-            name="keda-adapter", module="keda", package="github.com/kedacore/keda/v2/cmd/adapter"
-        ),
+        # Ours (tools/go/keda/main.go), under a name that is not that of KEDA's own.
+        Program(name="keda-loopback-adapter", module="keda"),
     )
 }
 CLUSTER = (
@@ -171,7 +170,7 @@ CLUSTER = (
     "prometheus-operator",
     "prometheus",
 )
-KEDA = ("keda", "keda-adapter")
+KEDA = ("keda", "keda-loopback-adapter")
 
 
 def ensure(names: Iterable[str], folder: Path = TOOLS) -> dict[str, Path]:
@@ -198,7 +197,7 @@ def pulumi(folder: Path = TOOLS) -> Path | None:
     """Return the Pulumi CLI, installed under the folder if it can be; None if it cannot be had."""
     root = folder / "pulumi"
     for candidate in (shutil.which("pulumi"), root / "bin" / "pulumi"):
-        if candidate and _pulumi_version(candidate) >= PULUMI_OLDEST:
+        if candidate and _pulumi_version(candidate, root) >= PULUMI_OLDEST:
             return Path(candidate)
     if not (_answers("get.pulumi.com") and _answers("github.com")):
         return None
@@ -213,9 +212,10 @@ def pulumi(folder: Path = TOOLS) -> Path | None:
     return root / "bin" / "pulumi"
 
 
-def _pulumi_version(program: str | Path) -> tuple[int, int]:
-    """Return a Pulumi CLI's version; (0, 0) where there is none."""
-    match = re.search(r"v?(\d+)\.(\d+)\.", _output((str(program), "version")))
+def _pulumi_version(program: str | Path, home: Path) -> tuple[int, int]:
+    """Return a Pulumi CLI's version; (0, 0) where there is none. It logs into its home."""
+    said = _output((str(program), "version"), PULUMI_HOME=str(home))
+    match = re.search(r"v?(\d+)\.(\d+)\.", said)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
@@ -276,10 +276,17 @@ def _fingerprint(program: Program) -> str:
     return digest.hexdigest()
 
 
-def _output(command: tuple[str, ...]) -> str:
+def _output(command: tuple[str, ...], **variables: str) -> str:
     """Return what a command prints; nothing if it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            command,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout + done.stderr

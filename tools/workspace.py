@@ -113,6 +113,8 @@ class Workspace:
             "PULUMI_OPTION_CONFIG_FILE": str(self._config),
             "PULUMI_OPTION_PRESERVE_CONFIG": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # Pulumi's language host runs pip, which would look for a newer pip on the web.
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
 
     @property
@@ -198,7 +200,9 @@ class Workspace:
         """Take the stack off the user's own cluster, or stop the local control plane."""
         if self.target.own_cluster:
             if self._manifests.exists():
-                self._kubectl("delete", "--ignore-not-found", *self._manifest_flags)
+                deleted = self._kubectl("delete", "--ignore-not-found", *self._manifest_flags)
+                if deleted.returncode:
+                    raise WorkspaceError(f"kubectl delete failed:\n{deleted.stderr}")
             elif (self.folder / "Pulumi.yaml").exists():
                 self._unlock()
                 self._pulumi("destroy", "--yes", "--skip-preview")
@@ -229,8 +233,8 @@ class Workspace:
 
     @property
     def _manifests(self) -> Path:
-        """What the offline preview renders."""
-        return self.folder / "preview" / "manifests"
+        """What kubectl applied where there was no Pulumi; `make preview` writes elsewhere."""
+        return self.folder / "applied" / "manifests"
 
     @property
     def _manifest_flags(self) -> tuple[str, ...]:

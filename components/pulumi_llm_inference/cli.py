@@ -101,7 +101,11 @@ def accelerators(as_json: AsJson = False) -> None:
         rates = ", ".join(f"{kind} {rate:g}" for kind, rate in item.tflops.items())
         capability = ".".join(map(str, item.compute_capability))
         table.add_row(
-            item.name, f"{item.memory_gib:g}", f"{item.bandwidth_gb_per_s:g}", capability, rates
+            item.name,
+            f"{item.memory_mib / 1024:.1f}",
+            f"{item.bandwidth_gb_per_s:g}",
+            capability,
+            rates,
         )
     _out.print(table)
 

@@ -16,16 +16,20 @@ WINDOW_SECONDS = 8
 """Down-scaling window in place of the guide's 300 s, which would make tests slow."""
 
 
+def rules(window: int, percent: int) -> dict[str, Any]:
+    """The guide's kind of rules, but with a period of 4 s."""
+    policy = {"type": "Percent", "value": percent, "periodSeconds": 4}
+    return {"stabilizationWindowSeconds": window, "policies": [policy]}
+
+
 @pytest.fixture(params=["hpa", "keda"])
 def scaled(request: pytest.FixtureRequest, plane: ControlPlane, stack: Stack) -> Stack:
     """The environment `local` with a short window, scaled by an HPA or by KEDA."""
     config: dict[str, Any] = local_config()
     autoscaling = config["models"][0]["autoscaling"]
     autoscaling["method"] = request.param
-    autoscaling["scaleDown"] = {
-        "stabilizationWindowSeconds": WINDOW_SECONDS,
-        "policies": [{"type": "Percent", "value": 50, "periodSeconds": 4}],
-    }
+    autoscaling["scaleUp"] = rules(window=0, percent=100)
+    autoscaling["scaleDown"] = rules(window=WINDOW_SECONDS, percent=50)
     config["monitoring"] = {"prometheusAddress": plane.prometheus_url}
     stack.configure(config)
     stack.up()

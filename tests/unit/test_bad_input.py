@@ -25,6 +25,16 @@ from tests.support import (
 )
 
 
+def _without(*keys: str) -> dict[str, Any]:
+    """The environment whose model lacks some keys; flags of the model among them."""
+    config = local_config()
+    flags = {"maxModelLen", "maxNumSeqs", "gpuMemoryUtilization", "dtype"}
+    gone = {*keys, *(flags if "maxModelLen" in keys else ())}
+    [model] = config["models"]
+    config["models"] = [{key: value for key, value in model.items() if key not in gone}]
+    return config
+
+
 def _twice(path: str) -> dict[str, Any]:
     return changed(path, [*local_config()[path], *local_config()[path]])
 
@@ -48,11 +58,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "target of zero": (
         changed("models.0.autoscaling.targets.queueSize", 0),
-        ["models[0].autoscaling.targets.queueSize: 0", "greater than 0"],
+        ["models[0].autoscaling.targets.queueSize: 0", "greater than or equal to 0.001"],
     ),
     "target below zero": (
         changed("models.0.autoscaling.targets.queueSize", -1.5),
-        ["models[0].autoscaling.targets.queueSize: -1.5", "greater than 0"],
+        ["models[0].autoscaling.targets.queueSize: -1.5", "greater than or equal to 0.001"],
     ),
     "no target": (
         changed("models.0.autoscaling.targets", {}),
@@ -105,11 +115,35 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "KEDA without an address": (
         changed("models.0.autoscaling.method", "keda"),
-        ["models[0].autoscaling.method: 'keda'", "monitoring.prometheusAddress"],
+        ["models[0].autoscaling.method: 'keda'", "set prometheusAddress"],
     ),
     "label that selectors rely on": (
         changed("models.0.labels", {"app.kubernetes.io/name": "x"}),
         ["models[0].labels: 'app.kubernetes.io/name'", "label of your own"],
+    ),
+    "port among all arguments": (
+        changed("models.0.args", ["m", "--port", "9000"], _without("maxModelLen")),
+        ["models[0].args[1]: '--port'", "port 8000"],
+    ),
+    "short flag of a field": (
+        changed("models.0.extraArgs", ["-tp", "4"]),
+        ["models[0].extraArgs[0]: '-tp'", "tensorParallelSize"],
+    ),
+    "key in clear among the arguments": (
+        changed("models.0.extraArgs", ["--api-key=k"]),
+        ["models[0].extraArgs[0]: '--api-key'", "VLLM_API_KEY"],
+    ),
+    "no replicas and nothing that scales": (
+        changed("models.0.replicas", None, _without("autoscaling")),
+        ["models[0].replicas: is null", "set it, or autoscaling"],
+    ),
+    "claim of a wrong name": (
+        changed("models.0.weightsCache", {"claim": "Bad_Name"}),
+        ["models[0].weightsCache.claim: 'Bad_Name'", "lower-case"],
+    ),
+    "variable of a wrong name": (
+        changed("models.0.env", {"1 BAD": "x"}),
+        ["models[0].env", "'1 BAD'", "no digit first"],
     ),
     "size of a claim": (
         changed("models.0.weightsCache", {"claim": "c", "size": "1Gi"}),
@@ -195,6 +229,13 @@ def test_all_problems_of_a_stage_at_once(tmp_path: Path) -> None:
         "pools[0].minNodes",
         "models[0].gpus",
         "models[0].autoscaling.minReplicas",
+    ]
+    unplaced = changed("models.0.pool", "l40", changed("models.0.serviceName", "vllm"))
+    with pytest.raises(SpecError) as error:
+        read_environment(unplaced)
+    assert [problem.path for problem in error.value.problems] == [
+        "models[0].pool",
+        "models[0].serviceName",
     ]
 
 
@@ -343,7 +384,7 @@ def _scaler(**args: Any) -> None:
         (lambda: _scaler(min_replicas=3), ["chat.minReplicas: 3", "maxReplicas (2)"]),
         (
             lambda: _scaler(targets={"queueSize": 0}),
-            ["QueueAutoscalerArgs.targets.queueSize: 0", "greater than 0"],
+            ["QueueAutoscalerArgs.targets.queueSize: 0", "greater than or equal to 0.001"],
         ),
         (lambda: _scaler(targets={}), ["chat.targets: names no signal"]),
         (lambda: _scaler(method="keda"), ["chat.method: 'keda'"]),
@@ -374,5 +415,5 @@ def test_a_warning_is_said_once(tmp_path: Path) -> None:
 
 def test_a_pool_too_small_for_its_models_is_a_warning(tmp_path: Path) -> None:
     [warning] = preview_of(tmp_path, changed("models.0.autoscaling.maxReplicas", 21)).warnings
-    assert "pools[0].maxNodes: the pool has at most 20 GPUs" in warning
-    assert "may ask for 21" in warning
+    assert "pools[0].maxNodes: the pool has at most 5 nodes" in warning
+    assert "may need 6" in warning

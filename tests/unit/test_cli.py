@@ -56,7 +56,7 @@ def test_accelerators() -> None:
     assert {item["name"] for item in listed} >= {f"nvidia-{name}" for name in NAMES}
     for item in listed:
         assert item["name"] in table
-        assert item["memory_gib"] == accelerators()[item["name"]].memory_gib
+        assert item["memory_mib"] == accelerators()[item["name"]].memory_mib
 
 
 def test_preview_as_json_prints_nothing_else() -> None:
@@ -78,5 +78,5 @@ def test_warnings_go_to_the_error_stream(options: list[str], tmp_path: Path) -> 
     folder = write_environment(tmp_path, changed("models.0.autoscaling.maxReplicas", 21))
     done = cli_here("preview", "test", *options, cwd=folder)
     assert done.exit_code == 0
-    assert "may ask for 21" in done.stderr
-    assert "may ask for 21" not in done.stdout
+    assert "may need 6" in done.stderr
+    assert "may need 6" not in done.stdout

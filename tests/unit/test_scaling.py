@@ -74,7 +74,9 @@ def test_lost_scrapes_leave_no_value(engine: Engine) -> None:
     query = scrapes_lost_query(engine, 'service="s"', "pod")
     value, condition = query.split(" unless on () ")
     assert value.startswith("0 * (sum by (pod)")
-    assert condition == '(up{service="s"} == 0)'
+    # Of the jobs that scrape the engine, not of others that scrape the same pods.
+    gauge = engine.signals[Signal.QUEUE_SIZE][0]
+    assert condition == f'(up{{service="s"}} == 0 and on (job) {gauge}{{service="s"}})'
 
 
 def test_the_command_prints_the_rules() -> None:

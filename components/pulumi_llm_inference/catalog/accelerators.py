@@ -15,8 +15,8 @@ class Accelerator:
     """Name in configurations, e.g. `nvidia-l4`."""
     product: str
     """Value of the node label `nvidia.com/gpu.product` that GPU feature discovery sets."""
-    memory_gib: float
-    """Memory that the driver reports, GiB."""
+    memory_mib: int
+    """Memory that the driver reports, MiB."""
     bandwidth_gb_per_s: float
     """Memory bandwidth, 10⁹ bytes per second."""
     compute_capability: tuple[int, int]
@@ -51,7 +51,7 @@ def _accelerator(row: Mapping[str, str]) -> Accelerator:
     return Accelerator(
         name=row["name"],
         product=row["product"],
-        memory_gib=float(row["memory_gib"]),
+        memory_mib=int(row["memory_mib"]),
         bandwidth_gb_per_s=float(row["bandwidth_gb_per_s"]),
         compute_capability=(int(major), int(minor)),
         tflops={kind: float(row[column]) for kind, column in _RATES.items() if row[column]},

@@ -25,7 +25,7 @@ def autoscaler_problems(
         yield Problem(
             f"{path}.method",
             "'keda' asks Prometheus, whose address is not given",
-            "set monitoring.prometheusAddress, e.g. "
+            "set prometheusAddress (in an environment under monitoring), e.g. "
             "'http://prometheus-operated.monitoring.svc:9090', or use method 'hpa'",
         )
     minor = int(kubernetes_version.split(".")[1])

@@ -1,5 +1,6 @@
 """Problems of a whole environment, found before its first resource is made."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from pulumi_llm_inference.checks.pool import pool_problems
 from pulumi_llm_inference.spec.autoscaling import AutoscalingMethod
 from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
 from pulumi_llm_inference.spec.model_server import NamedModelSpec
+from pulumi_llm_inference.spec.pool import NamedPoolSpec
 from pulumi_llm_inference.spec.problems import Problem, SpecError, nearest, parse
 
 
@@ -51,8 +53,7 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
             yield Problem(
                 f"{path}.pool", f"there is no pool '{model.pool}'", nearest(model.pool, pools)
             )
-        else:
-            yield from model_server_problems(model.name, model, pool, path)
+        yield from model_server_problems(model.name, model, pool, path)
         yield from _scaling_problems(model, environment, path)
 
 
@@ -74,6 +75,12 @@ def _scaling_problems(
     model: NamedModelSpec, environment: EnvironmentSpec, path: str
 ) -> Iterator[Problem]:
     if model.autoscaling is None:
+        if model.replicas is None:
+            yield Problem(
+                f"{path}.replicas",
+                "is null, and nothing scales the model",
+                "set it, or autoscaling",
+            )
         return
     if "replicas" in model.model_fields_set and model.replicas is not None:
         yield Problem(
@@ -102,17 +109,19 @@ def _scaling_problems(
 def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
     """Warn of pools that cannot hold what may be asked of them: pods would wait for ever."""
     for index, pool in enumerate(environment.pools):
-        gpus = pool.max_nodes * pool.gpus_per_node
-        wanted = sum(_most_gpus(model) for model in environment.models if model.pool == pool.name)
-        if wanted > gpus:
+        wanted = math.ceil(
+            sum(_most_nodes(model, pool) for model in environment.models if model.pool == pool.name)
+        )
+        if wanted > pool.max_nodes:
             yield Problem(
                 f"pools[{index}].maxNodes",
-                f"the pool has at most {gpus} GPUs, and its models may ask for {wanted}",
+                f"the pool has at most {pool.max_nodes} nodes, and its models may need {wanted}",
                 "raise maxNodes or lower maxReplicas",
                 warning=True,
             )
 
 
-def _most_gpus(model: NamedModelSpec) -> int:
+def _most_nodes(model: NamedModelSpec, pool: NamedPoolSpec) -> float:
+    """Nodes that a model fills at its largest; a replica's GPUs are on one node."""
     replicas = model.autoscaling.max_replicas if model.autoscaling else model.replicas or 1
-    return replicas * model.gpus
+    return replicas / (pool.gpus_per_node // model.gpus)

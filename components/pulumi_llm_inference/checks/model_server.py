@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+from pydantic.alias_generators import to_camel
+
 from pulumi_llm_inference.catalog.accelerators import accelerators
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.engines import ENGINES
@@ -28,12 +30,13 @@ class GpuNodes(Protocol):
 
 
 def model_server_problems(
-    name: str, spec: ModelServerSpec, nodes: GpuNodes, path: str
+    name: str, spec: ModelServerSpec, nodes: GpuNodes | None, path: str
 ) -> Iterator[Problem]:
-    """What is wrong with a server called `name` on these nodes."""
+    """What is wrong with a server called `name`, on these nodes if they are known."""
     yield from name_problems(name, f"{path}.name")
     yield from _name_problems(name, spec, path)
-    yield from _gpu_problems(spec, nodes, path)
+    if nodes:
+        yield from _gpu_problems(spec, nodes, path)
     yield from _flag_problems(spec, path)
     if spec.weights_cache.claim and spec.weights_cache.size:
         yield Problem(
@@ -93,14 +96,26 @@ def _flag_problems(spec: ModelServerSpec, path: str) -> Iterator[Problem]:
     """Refuse flags that fields set, and warn of those that the engine's release does not know."""
     engine = ENGINES[spec.engine]
     known = engine.flags()
-    for field, arguments in (("args", spec.args or []), ("extraArgs", spec.extra_args)):
+    if spec.args is not None:
+        for field in sorted(engine.fields):
+            if getattr(spec, field) is not None:
+                yield Problem(
+                    f"{path}.{to_camel(field)}",
+                    "has no effect beside args",
+                    "put it into args, or use extraArgs in place of args",
+                )
+    # Whoever replaces all arguments may set all but what the Service relies on.
+    for field, arguments, refused in (
+        ("args", spec.args or [], engine.fixed_flags),
+        ("extraArgs", spec.extra_args, engine.fixed_flags | engine.own_flags),
+    ):
         for index, argument in enumerate(arguments):
             flag = argument.split("=")[0].split(".")[0].replace("_", "-")
-            if field == "extraArgs" and flag in engine.own_flags:
+            if flag in refused:
                 yield Problem(
                     f"{path}.{field}[{index}]",
                     f"'{flag}' is set by the server itself, and what depends on it would not know",
-                    engine.own_flags[flag],
+                    refused[flag],
                 )
             elif flag.startswith("--") and flag not in known:
                 yield Problem(

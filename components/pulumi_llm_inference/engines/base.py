@@ -33,8 +33,12 @@ class Engine:
     """Names of Services whose environment variables, as Kubernetes makes them, break the engine."""
     flags: Callable[[], frozenset[str]]
     """All flags that the command line takes."""
-    own_flags: Mapping[str, str]
-    """Flags that users cannot set, each with what to set instead."""
+    fields: frozenset[str]
+    """Fields of a spec that become arguments."""
+    own_flags: dict[str, str]
+    """Flags that fields set, each with the key to use instead."""
+    fixed_flags: dict[str, str]
+    """Flags that nobody sets, each with the reason."""
     arguments: Callable[[ModelServerSpec], list[str]]
     """Command line for a spec, without the program."""
     environment: Callable[[ModelServerSpec], dict[str, str]]

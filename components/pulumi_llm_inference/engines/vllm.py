@@ -28,10 +28,18 @@ _FLAGS_OF_FIELDS = {
 
 _OWN_FLAGS = {
     **{flag: f"use the key '{to_camel(field)}'" for field, flag in _FLAGS_OF_FIELDS.items()},
-    "--tensor-parallel-size": "use the key 'tensorParallelSize'",
+    "--model": "use the key 'model'",
     "--shutdown-timeout": "use the key 'drainSeconds'",
-    "--port": "requests, probes and metrics use port 8000; choose ports on a gateway",
+    "-q": "use the key 'quantization'",
+    "-tp": "use the key 'tensorParallelSize'",
+    "--tensor-parallel-size": "use the key 'tensorParallelSize'",
+}
+
+_FIXED_FLAGS = {
+    "--api-key": "it would stand in the state; set env.VLLM_API_KEY to a Secret's {name, key}",
+    "--hf-token": "it would stand in the state; use the key 'huggingFaceToken'",
     "--host": "the image listens on all addresses of the pod",
+    "--port": "probes, Service and monitor use port 8000",
 }
 
 
@@ -77,7 +85,9 @@ VLLM = Engine(
     signals={Signal.QUEUE_SIZE: (_WAITING,), Signal.CONCURRENCY: (_WAITING, _RUNNING)},
     reserved_service_names=frozenset({"vllm"}),  # VLLM_PORT=tcp://… (vllm/envs.py)
     flags=_flags,
+    fields=frozenset({*_FLAGS_OF_FIELDS, "tensor_parallel_size"}),
     own_flags=_OWN_FLAGS,
+    fixed_flags=_FIXED_FLAGS,
     arguments=_arguments,
     environment=_environment,
 )

@@ -5,12 +5,13 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.serving.labels import INSTANCE_LABEL
 from pulumi_llm_inference.serving.model_server import MetricsEndpoint, ModelServer
+from pulumi_llm_inference.spec.base import kubernetes_labels
 from pulumi_llm_inference.spec.problems import Problem
 
 
@@ -23,6 +24,8 @@ class MonitorArgs(Args):
     """Time between two scrapes. Default 15."""
     labels: dict[str, str] = {}
     """Labels that Prometheus selects the monitor by, e.g. `release: prometheus`."""
+
+    _labels = field_validator("labels")(kubernetes_labels)
 
 
 class Monitor(pulumi.ComponentResource):

@@ -12,8 +12,6 @@ from pulumi_llm_inference.checks.pool import pool_problems
 from pulumi_llm_inference.nodes.placement import placement
 from pulumi_llm_inference.spec.pool import GpuNodePoolSpec, Placement
 
-_MIB_PER_GIB = 1024
-
 _MACHINE = {"cpu": "96", "memory": "768Gi", "pods": "110"}
 """Capacity of a node beside its GPUs: enough to never be what a pod waits for."""
 
@@ -100,7 +98,7 @@ def discovered_labels(accelerator: Accelerator, gpus: int) -> dict[str, str]:
         "nvidia.com/gpu.compute.major": str(major),
         "nvidia.com/gpu.compute.minor": str(minor),
         "nvidia.com/gpu.count": str(gpus),
-        "nvidia.com/gpu.memory": str(round(accelerator.memory_gib * _MIB_PER_GIB)),
+        "nvidia.com/gpu.memory": str(accelerator.memory_mib),
         "nvidia.com/gpu.present": "true",
         "nvidia.com/gpu.product": accelerator.product,
     }

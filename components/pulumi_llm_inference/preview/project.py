@@ -118,7 +118,10 @@ def _qualified(key: str, project: str) -> str:
 
 
 def _is_encrypted(value: Any) -> bool:
-    return isinstance(value, dict) and list(value) == ["secure"]
+    """Whether a value is encrypted, or has a part that is, as `config set --secret` writes it."""
+    if isinstance(value, dict):
+        return list(value) == ["secure"] or any(map(_is_encrypted, value.values()))
+    return isinstance(value, list) and any(map(_is_encrypted, value))
 
 
 def _text(value: Any) -> str:

@@ -71,7 +71,7 @@ class _Warnings(logging.Handler):
         self.messages.append(record.getMessage())
 
     def logger(self) -> logging.Logger:
-        logger = logging.Logger("pulumi-preview")
+        logger = logging.Logger("pulumi-preview", logging.WARNING)
         logger.addHandler(self)
         return logger
 

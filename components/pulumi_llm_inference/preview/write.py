@@ -15,8 +15,8 @@ _OWN_ANNOTATIONS = "pulumi.com/"
 """Prefix of annotations that only Pulumi reads."""
 
 
-_FIRST = ("Namespace", "Node", "ServiceAccount")
-"""Kinds that others need to be there."""
+_FIRST = {"CustomResourceDefinition": 0, "Namespace": 1, "Node": 2, "ServiceAccount": 3}
+"""Kinds that others need to be there, in the order to apply them."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def manifests(resources: Iterable[Resource]) -> tuple[list[Manifest], list[Omiss
             left_out.append(Omission(resource.urn, f"{gaps[0]} is known at deployment only"))
         else:
             found.append(_for_kubectl(resource.inputs))
-    found.sort(key=lambda content: content["kind"] not in _FIRST)
+    found.sort(key=lambda content: _FIRST.get(content["kind"], len(_FIRST)))
     return [
         Manifest(f"{index:03}-{_label(content)}.yaml", content)
         for index, content in enumerate(found)

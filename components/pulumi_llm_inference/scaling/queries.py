@@ -24,7 +24,10 @@ def scrapes_lost_query(engine: Engine, matchers: str, by: str = "") -> str:
     autoscaler's metrics has no value, and still scales up by the others: this is that metric.
     """
     signal = signal_query(engine, Signal.QUEUE_SIZE, matchers, by)
-    return f"0 * ({signal}) unless on () (up{{{matchers}}} == 0)"
+    [gauge, *_] = engine.signals[Signal.QUEUE_SIZE]
+    # Other jobs may scrape the pods too, a service mesh's for one: what they lose does not matter.
+    lost = f"up{{{matchers}}} == 0 and on (job) {gauge}{{{matchers}}}"
+    return f"0 * ({signal}) unless on () ({lost})"
 
 
 def scrapes_lost_name(engine: Engine) -> str:

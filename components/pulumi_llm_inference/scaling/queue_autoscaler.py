@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi import Output
+from pydantic import field_validator
 
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.autoscaler import autoscaler_problems
@@ -18,6 +19,7 @@ from pulumi_llm_inference.scaling.queries import (
 )
 from pulumi_llm_inference.serving.model_server import ModelServer, ScaleTarget
 from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, AutoscalingMethod
+from pulumi_llm_inference.spec.base import minor_version
 
 _KEDA_POLLING_SECONDS = 15
 
@@ -31,6 +33,8 @@ class QueueAutoscalerArgs(AutoscalerSpec, Args):
     """Minor version of the cluster. Default 1.30."""
     prometheus_address: str | None = None
     """URL of Prometheus, for KEDA."""
+
+    _version = field_validator("kubernetes_version")(minor_version)
 
 
 class QueueAutoscaler(pulumi.ComponentResource):
@@ -135,7 +139,8 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
         "triggers": [
             *(
                 trigger(
-                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)), f"{value:.15g}"
+                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)),
+                    f"{round(value, 3):.15g}",
                 )
                 for signal, value in spec.targets.by_signal().items()
             ),

@@ -15,7 +15,6 @@ from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.engines.base import Engine
 from pulumi_llm_inference.serving.labels import object_labels, selector_labels
 from pulumi_llm_inference.serving.pod import (
-    DEREGISTRATION_SECONDS,
     HTTP_PORT_NAME,
     pod_spec,
     scrape_annotations,
@@ -24,7 +23,13 @@ from pulumi_llm_inference.spec.model_server import ModelServerSpec
 from pulumi_llm_inference.spec.pool import Placement
 
 _NODE_PROVISIONING_SECONDS = 600
-"""A GPU node that does not exist yet takes 2 to 8 minutes on the clouds, images not included."""
+"""A GPU node that does not exist yet takes 2 to 8 minutes on the clouds."""
+
+_IMAGE_PULL_SECONDS = 600
+"""Engine images are 5 to 10 GB."""
+
+_UPDATE_WAVES = 4
+"""A rolling update replaces a quarter of the replicas at a time (Kubernetes' default)."""
 
 
 class ModelServerArgs(ModelServerSpec, Args):
@@ -121,8 +126,7 @@ class ModelServer(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        ready_seconds = spec.startup_seconds + _NODE_PROVISIONING_SECONDS
-        timeout = f"{ready_seconds + DEREGISTRATION_SECONDS}s"
+        ready_seconds = _NODE_PROVISIONING_SECONDS + _IMAGE_PULL_SECONDS + spec.startup_seconds
         self.deployment = k8s.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=metadata(name),
@@ -146,7 +150,9 @@ class ModelServer(pulumi.ComponentResource):
                     depends_on=[self.service_account],
                     # The autoscaler writes it; a value of ours would undo its work at updates.
                     ignore_changes=["spec.replicas"] if spec.replicas is None else None,
-                    custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout),
+                    custom_timeouts=pulumi.CustomTimeouts(
+                        create=f"{ready_seconds}s", update=f"{ready_seconds * _UPDATE_WAVES}s"
+                    ),
                 ),
             ),
         )

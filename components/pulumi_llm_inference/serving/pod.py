@@ -16,7 +16,7 @@ HTTP_PORT_NAME = "http"
 _PROBE_PERIOD_SECONDS = 10
 _PROBE_TIMEOUT_SECONDS = 5
 
-DEREGISTRATION_SECONDS = 15
+_DEREGISTRATION_SECONDS = 15
 """How long a leaving pod still takes requests, until every proxy knows that it leaves."""
 
 _EXIT_SECONDS = 15
@@ -38,7 +38,7 @@ def pod_spec(
         affinity=_affinity(placement),
         tolerations=_tolerations(placement),
         topology_spread_constraints=[_spread(name, engine)],
-        termination_grace_period_seconds=DEREGISTRATION_SECONDS
+        termination_grace_period_seconds=_DEREGISTRATION_SECONDS
         + spec.drain_seconds
         + _EXIT_SECONDS,
         security_context=k8s.core.v1.PodSecurityContextArgs(
@@ -101,7 +101,7 @@ def _container(
         liveness_probe=probe(failures=3),
         lifecycle=k8s.core.v1.LifecycleArgs(
             pre_stop=k8s.core.v1.LifecycleHandlerArgs(
-                sleep=k8s.core.v1.SleepActionArgs(seconds=DEREGISTRATION_SECONDS)
+                sleep=k8s.core.v1.SleepActionArgs(seconds=_DEREGISTRATION_SECONDS)
             )
         ),
         security_context=k8s.core.v1.SecurityContextArgs(

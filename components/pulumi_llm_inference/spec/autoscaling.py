@@ -6,6 +6,9 @@ from pydantic import Field
 
 from pulumi_llm_inference.spec.base import Spec
 
+_SMALLEST_TARGET = 0.001
+"""Kubernetes counts in thousandths."""
+
 
 class Signal(StrEnum):
     """A number that says how loaded a server is."""
@@ -19,9 +22,9 @@ class Signal(StrEnum):
 class Targets(Spec):
     """Load per replica that the autoscaler holds; with several, the one that asks for most wins."""
 
-    queue_size: float | None = Field(default=None, gt=0)
+    queue_size: float | None = Field(default=None, ge=_SMALLEST_TARGET)
     """Requests waiting per replica. Throughput first: 3 to 5 to begin with (GKE's guide)."""
-    concurrency: float | None = Field(default=None, gt=0)
+    concurrency: float | None = Field(default=None, ge=_SMALLEST_TARGET)
     """Requests waiting and running per replica. Latency first: below `maxNumSeqs`."""
 
     def by_signal(self) -> dict[Signal, float]:

@@ -1,6 +1,7 @@
 """What every piece of a user's configuration has in common."""
 
 import re
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
@@ -11,6 +12,7 @@ _LABEL_PREFIX = re.compile(rf"{_DNS_NAME}(\.{_DNS_NAME})*")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_NAME = 63
 _LONGEST_PREFIX = 253
 
@@ -73,6 +75,25 @@ def kubernetes_labels(value: dict[str, str]) -> dict[str, str]:
             raise ValueError(
                 f"has the label '{key}: {text}', which Kubernetes does not take: letters, digits, "
                 "'-', '_' and '.', at most 63 characters, a DNS name before '/' if any"
+            )
+    return value
+
+
+def object_name(value: str) -> str:
+    """Accept the name of an object that exists, e.g. a Secret (RFC 1123 subdomain)."""
+    if not _LABEL_PREFIX.fullmatch(value) or len(value) > _LONGEST_PREFIX:
+        raise ValueError(
+            "is not the name of a Kubernetes object: lower-case letters, digits, '-' and '.'"
+        )
+    return value
+
+
+def variable_names(value: dict[str, Any]) -> dict[str, Any]:
+    """Accept a mapping from names of environment variables."""
+    for name in value:
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(
+                f"has the variable '{name}': use letters, digits and '_', no digit first"
             )
     return value
 

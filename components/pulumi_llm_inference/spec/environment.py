@@ -46,7 +46,10 @@ class EnvironmentSpec(Spec):
     cloud: Cloud
     """Where it runs."""
     namespace: str = "default"
-    """Namespace of everything; made if it is not `default`."""
+    """Namespace of everything. Default `default`."""
+    create_namespace: bool = True
+    """Whether the namespace is the environment's own, made and deleted with it; `default` never is.
+    With no, it must exist. Default yes."""
     kubernetes_version: str = "1.30"
     """Minor version of the cluster (its oldest, during an upgrade), in quotes. Default 1.30."""
     monitoring: MonitoringSpec = MonitoringSpec()

@@ -5,7 +5,14 @@ from enum import StrEnum
 from pydantic import Field, field_validator
 
 from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
-from pulumi_llm_inference.spec.base import Spec, kubernetes_labels, kubernetes_name, quantity
+from pulumi_llm_inference.spec.base import (
+    Spec,
+    kubernetes_labels,
+    kubernetes_name,
+    object_name,
+    quantity,
+    variable_names,
+)
 
 OWN_LABELS = frozenset(
     {
@@ -43,6 +50,8 @@ class SecretKey(Spec):
     key: str
     """Key in the Secret."""
 
+    _name = field_validator("name")(object_name)
+
 
 class HuggingFaceToken(SecretKey):
     """The Secret with the token that opens gated models."""
@@ -62,6 +71,11 @@ class WeightsCache(Spec):
 
     _size = field_validator("size")(quantity)
 
+    @field_validator("claim")
+    @classmethod
+    def _claim(cls, value: str | None) -> str | None:
+        return None if value is None else object_name(value)
+
 
 class ModelServerSpec(Spec):
     """One model, served by one engine on one pool."""
@@ -71,7 +85,8 @@ class ModelServerSpec(Spec):
     model: str = Field(min_length=1)
     """Hugging Face id, or a path in the image or cache."""
     image: str | None = None
-    """Container image with tag or digest. Default: the engine's release that this version knows."""
+    """Container image with tag or digest. It must run as the engine's own does: the same user and
+    flags. Default: the engine's release that this version knows."""
     served_model_name: str | None = None
     """Name that requests use. Default: `model`."""
     replicas: int | None = Field(default=1, ge=1)
@@ -94,8 +109,8 @@ class ModelServerSpec(Spec):
     """Tokens of one step of the engine. Default: the engine's."""
     gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
     """Share of GPU memory that the engine takes up front. Default: the engine's."""
-    args: list[str] | None = None
-    """Arguments in place of all that the fields above would make."""
+    args: list[str] | None = Field(default=None, min_length=1)
+    """Arguments in place of all that the fields above would make, graceful shutdown included."""
     extra_args: list[str] = []
     """Arguments after those that the fields above make."""
     env: dict[str, str | SecretKey] = {}
@@ -124,6 +139,7 @@ class ModelServerSpec(Spec):
     """Labels for every object of the model, beside its own."""
 
     _labels = field_validator("labels")(kubernetes_labels)
+    _variables = field_validator("env")(variable_names)
     _quantities = field_validator("shared_memory", "cpu", "memory")(quantity)
 
     @field_validator("service_name")

@@ -81,7 +81,7 @@ def parse(model: type[Model], value: object, path: str = "") -> Model:
     except ValidationError as error:
         raise shape_error(model, error, value, path) from None
     if tokens := list(literal_tokens(value, path)):
-        raise SpecError(tokens, path or model.__name__)
+        raise SpecError(tokens, path or "the configuration")
     return parsed
 
 

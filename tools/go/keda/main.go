@@ -1,4 +1,4 @@
-// Command keda-adapter serves external.metrics.k8s.io from KEDA's operator: KEDA's own provider in
+// Command keda-loopback-adapter serves external.metrics.k8s.io from KEDA's operator: KEDA's own provider in
 // a server that listens only where it is told. KEDA's own program also serves /metrics on every
 // interface, which no flag turns off.
 package main
