@@ -44,6 +44,7 @@ def up(
     with plain_errors():
         workspace = Workspace(_target(stack, context), hpa_sync=hpa_sync, keda=keda)
         workspace.prepare()
+        workspace.check()
         workspace.start()
         workspace.deploy()
         output.print(tables(_settled_report(workspace)), NEXT)
@@ -109,8 +110,7 @@ def env(stack: Stack = "local", context: Context = None) -> None:
 def tools() -> None:
     """Get every program, KEDA's included."""
     with plain_errors():
-        programs.ensure((*programs.CLUSTER, *programs.KEDA))
-        programs.ensure_metrics_adapter()
+        programs.ensure((*programs.CLUSTER, *programs.KEDA, "queue-metrics-adapter"))
         programs.tidy()
         if programs.pulumi() is None and os.environ.get("CI"):
             raise MissingProgramError(

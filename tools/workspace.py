@@ -146,6 +146,11 @@ class Workspace:
         text = environment.read_text()
         self._config.write_text(f"{text}\nencryptionsalt: {salt}\n" if salt else text)
 
+    def check(self) -> None:
+        """Prove the environment before anything starts."""
+        with step("checking the environment"):
+            self._preview()
+
     def start(self) -> None:
         """Have a cluster: the user's own, reached, or the local control plane, started."""
         if self.target.own_cluster:
@@ -175,6 +180,11 @@ class Workspace:
                 "Set KUBECONFIG or CONTEXT to one that does, or unset both to use the local"
                 " control plane."
             )
+        server = self._kubectl("config", "view", "--output=jsonpath={.clusters[0].cluster.server}")
+        console.print(
+            f"Using your cluster at {server.stdout}, because KUBECONFIG or CONTEXT is set."
+            " Simulated nodes become ready only where KWOK runs."
+        )
 
     def deploy(self) -> None:
         """Put the stack onto the cluster: by Pulumi, else by kubectl."""
@@ -298,16 +308,21 @@ class Workspace:
             (checkpoint.get("latest") or {}).get("pending_operations") for checkpoint in checkpoints
         )
 
+    def _preview(self, *options: str | Path) -> None:
+        """Run the offline preview.
+
+        Raises:
+            WorkspaceError: The environment has problems; says all of them.
+        """
+        program = Path(sys.executable).with_name("llm-inference")
+        rendered = _capture([program, "preview", self.target.stack, *options], self._environment)
+        if rendered.returncode:
+            raise WorkspaceError(rendered.stderr.strip())
+
     def _apply(self) -> None:
         """Apply the offline preview's manifests and wait for what they start."""
         shutil.rmtree(self._manifests.parent, ignore_errors=True)
-        preview = Path(sys.executable).with_name("llm-inference")
-        rendered = _capture(
-            [preview, "preview", self.target.stack, "--out", self._manifests.parent],
-            self._environment,
-        )
-        if rendered.returncode:
-            raise WorkspaceError(f"the preview failed:\n{rendered.stdout}{rendered.stderr}")
+        self._preview("--out", self._manifests.parent)
         with step("applying the manifests"):
             applied = self._kubectl(
                 "apply", "--server-side", "--output=json", *self._manifest_flags
