@@ -20,6 +20,14 @@ An environment is one stack configuration file, `stacks/environments/Pulumi.NAME
 stand under `config:` and start with `llm-inference:`. The whole file is checked before the first
 resource is made: `llm-inference preview NAME`.
 
+Values are never secret: what needs a secret names a Kubernetes Secret in the environment's
+namespace, for instance `huggingFaceToken: {name: hf-token}`. Pods wait until it exists. A namespace
+that others made, with the Secret in it, goes with `createNamespace: false`.
+
+Pulumi's passphrase provider writes `encryptionsalt` into a stack's configuration file. `make env`
+and `. .local/env` point plain `pulumi` commands at a copy under `.local/`, so the tracked file
+stays as it is; `make up` uses the same copy.
+
 This page is made from the specs by `python docs/environments.py`.
 """
 
