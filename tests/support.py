@@ -133,7 +133,12 @@ def local_config() -> dict[str, Any]:
     """Configuration of the environment `local`, with keys that lack the project's name."""
     file = ROOT / "stacks/environments/Pulumi.local.yaml"
     written = yaml.safe_load(file.read_text())["config"]
-    return {key.removeprefix("llm-inference:"): value for key, value in written.items()}
+    return without_project(written)
+
+
+def without_project(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a configuration file by their keys without the project's name."""
+    return {key.removeprefix("llm-inference:"): value for key, value in config.items()}
 
 
 def changed(path: str, value: object, config: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -166,10 +166,9 @@ class Workspace:
         Raises:
             WorkspaceError: It does not.
         """
-        kubectl = programs.ensure(["kubectl"])["kubectl"]
         source = {"KUBECONFIG": self.target.kubeconfig} if self.target.kubeconfig else {}
         context = ["--context", self.target.context] if self.target.context else []
-        view = [kubectl, "config", "view", "--raw", "--minify", "--flatten", *context]
+        view = [self._kubectl_program, "config", "view", "--raw", "--minify", "--flatten", *context]
         shown = _capture(view, {**os.environ, **source})
         if shown.returncode == 0:
             _write_private(self.control_plane.kubeconfig, shown.stdout)
@@ -257,6 +256,11 @@ class Workspace:
         return programs.pulumi()
 
     @cached_property
+    def _kubectl_program(self) -> Path:
+        """Found once: asking the one on PATH for its version takes a process each time."""
+        return programs.ensure(["kubectl"])["kubectl"]
+
+    @cached_property
     def _environment(self) -> dict[str, str]:
         """The variables of a program run in the workspace."""
         path = os.pathsep.join([self.path, os.environ.get("PATH", "")])
@@ -264,8 +268,7 @@ class Workspace:
 
     def _kubectl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run kubectl on the cluster."""
-        kubectl = programs.ensure(["kubectl"])["kubectl"]
-        return _capture([kubectl, *arguments], self._environment)
+        return _capture([self._kubectl_program, *arguments], self._environment)
 
     def _pulumi(self, *arguments: str, extra: Mapping[str, str] | None = None) -> None:
         """Run Pulumi in the foreground, with `extra` variables.

@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 
 from control_plane import ControlPlane
-
-ROOT = Path(__file__).parents[2]
+from tests.support import ROOT
 
 
 @dataclass(frozen=True)

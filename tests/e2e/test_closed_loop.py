@@ -10,7 +10,7 @@ import pytest
 
 from control_plane import ControlPlane
 from tests.e2e.stack import Stack, objects, replicas, stays, wait_until
-from tests.e2e.test_lifecycle import local_config
+from tests.support import local_config
 
 WINDOW_SECONDS = 8
 """Down-scaling window in place of the guide's 300 s, which would make tests slow."""

@@ -1,19 +1,12 @@
 """The environment `local` under the real engine: up, again, refreshed, interrupted, gone."""
 
 import subprocess
-from typing import Any
 
 import pytest
-import yaml
 
 from control_plane import ControlPlane
-from tests.e2e.stack import ROOT, Stack, objects, replicas, wait_until
-
-
-def local_config() -> dict[str, Any]:
-    """The environment as it is tracked."""
-    text = (ROOT / "stacks" / "environments" / "Pulumi.local.yaml").read_text()
-    return {key.split(":")[1]: value for key, value in yaml.safe_load(text)["config"].items()}
+from tests.e2e.stack import Stack, objects, replicas, wait_until
+from tests.support import ROOT, local_config
 
 
 def test_up_runs_every_pod_on_a_gpu_node(plane: ControlPlane, stack: Stack) -> None:

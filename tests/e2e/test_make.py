@@ -20,7 +20,8 @@ import pytest
 import processes
 import programs
 from control_plane import ControlPlane
-from tests.e2e.stack import ROOT, objects, wait_until
+from tests.e2e.stack import objects, wait_until
+from tests.support import ROOT
 
 LOOPBACK = {"0100007F", "0" * 24 + "01000000", "0" * 16 + "FFFF00000100007F"}
 """127.0.0.1, ::1 and the first again as IPv6, as /proc writes them."""

@@ -9,7 +9,7 @@ from pulumi_llm_inference.checks.environment import read_environment
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.serving.labels import object_labels
 from pulumi_llm_inference.spec.model_server import OWN_LABELS
-from tests.support import ROOT
+from tests.support import ROOT, without_project
 
 
 def test_the_reference_of_environments_is_made_from_the_specs() -> None:
@@ -20,8 +20,7 @@ def test_the_reference_of_environments_is_made_from_the_specs() -> None:
 def test_the_environment_in_the_readme_is_right() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     [block] = re.findall(r"```yaml\n(config:.*?)```", text, re.DOTALL)
-    config = {key.split(":")[1]: value for key, value in yaml.safe_load(block)["config"].items()}
-    _, warnings = read_environment(config)
+    _, warnings = read_environment(without_project(yaml.safe_load(block)["config"]))
     assert warnings == []
 
 

@@ -1,6 +1,7 @@
 """What every piece of a user's configuration has in common."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -42,6 +43,11 @@ class Spec(BaseModel):
         if isinstance(value, bool) and field.annotation is not bool:
             raise ValueError("is a yes or no, which has no meaning here")
         return value
+
+
+def optional(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """The same check for a value that may be left out."""
+    return lambda value: None if value is None else check(value)
 
 
 def kubernetes_name(value: str) -> str:
@@ -98,8 +104,8 @@ def variable_names(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def quantity(value: str | None) -> str | None:
+def quantity(value: str) -> str:
     """Accept a Kubernetes quantity such as `8Gi` or `500m`."""
-    if value is not None and not _QUANTITY.fullmatch(value):
+    if not _QUANTITY.fullmatch(value):
         raise ValueError("is not a Kubernetes quantity: write for example '8Gi' or '500m'")
     return value

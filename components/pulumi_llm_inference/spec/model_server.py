@@ -10,6 +10,7 @@ from pulumi_llm_inference.spec.base import (
     kubernetes_labels,
     kubernetes_name,
     object_name,
+    optional,
     quantity,
     variable_names,
 )
@@ -69,12 +70,8 @@ class WeightsCache(Spec):
     size: str | None = None
     """Limit of the node's directory, e.g. `60Gi`. Default: none."""
 
-    _size = field_validator("size")(quantity)
-
-    @field_validator("claim")
-    @classmethod
-    def _claim(cls, value: str | None) -> str | None:
-        return None if value is None else object_name(value)
+    _claim = field_validator("claim")(optional(object_name))
+    _size = field_validator("size")(optional(quantity))
 
 
 class ModelServerSpec(Spec):
@@ -141,11 +138,7 @@ class ModelServerSpec(Spec):
     _labels = field_validator("labels")(kubernetes_labels)
     _variables = field_validator("env")(variable_names)
     _quantities = field_validator("shared_memory", "cpu", "memory")(quantity)
-
-    @field_validator("service_name")
-    @classmethod
-    def _service_name(cls, value: str | None) -> str | None:
-        return None if value is None else kubernetes_name(value)
+    _service_name = field_validator("service_name")(optional(kubernetes_name))
 
 
 class NamedModelSpec(ModelServerSpec):
