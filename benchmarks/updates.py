@@ -165,7 +165,7 @@ def environment(models: int) -> dict[str, Any]:
             {
                 "name": f"model-{index}",
                 "model": "meta-llama/Llama-3.1-8B-Instruct",
-                "pool": "l4",
+                "pools": ["l4"],
                 "autoscaling": {"minReplicas": 1, "maxReplicas": 2, "targets": {"queueSize": 5}},
             }
             for index in range(models)

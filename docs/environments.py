@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pulumi_llm_inference.spec.environment import EnvironmentSpec
+from pulumi_llm_inference.spec.base import Spec
+from pulumi_llm_inference.spec.environment import ENVIRONMENTS
 
 PAGE = Path(__file__).with_suffix(".md")
 
@@ -32,23 +33,51 @@ This page is made from the specs by `python docs/environments.py`.
 """
 
 
+_PLAIN = {str: "text", int: "whole number", float: "number", bool: "yes or no", Any: "anything"}
+
+
 def page() -> str:
     """The page's text: one table for each kind of mapping, in the order of their first mention."""
-    order: list[type[BaseModel]] = [EnvironmentSpec]
+    order: list[type[BaseModel]] = list(ENVIRONMENTS.values())
     for model in order:
-        for field in model.model_fields.values():
-            order += [found for found in _models(field.annotation) if found not in order]
+        mentioned = [_parent(model)] if _parent(model) else []
+        for field in _own_fields(model).values():
+            mentioned += _models(field.annotation)
+        order += [found for found in dict.fromkeys(mentioned) if found and found not in order]
     return "\n".join([INTRODUCTION, *(_table(model) for model in order)])
 
 
 def _table(model: type[BaseModel]) -> str:
-    rows = [
-        f"| `{field.alias}` | {_type(field.annotation)} | {_default(field)} | {_text(field)} |"
-        for field in model.model_fields.values()
-    ]
     about = (model.__doc__ or "").strip().splitlines()[0]
     title = f"## {_title(model)}\n\n{about}\n"
+    if parent := _parent(model):
+        title += f"\nAll of {_link(parent)}, and:\n"
+    rows = [
+        f"| `{field.alias}` | {_type(field.annotation)} | {_default(field)} | {_text(field)} |"
+        for field in _own_fields(model).values()
+    ]
+    if not rows:
+        return title
     return "\n".join([title, "| key | value | default | meaning |", "|---|---|---|---|", *rows, ""])
+
+
+def _parent(model: type[BaseModel]) -> type[BaseModel] | None:
+    """What a model adds to, if it has fields of its own."""
+    [parent, *_] = model.__bases__
+    return parent if issubclass(parent, Spec) and parent is not Spec else None
+
+
+def _own_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Fields that the model adds to its parent or changes."""
+    return {
+        name: model.model_fields[name]
+        for name in model.__annotations__
+        if name in model.model_fields
+    }
+
+
+def _link(model: type[BaseModel]) -> str:
+    return f"[{_title(model)}](#{_title(model).lower()})"
 
 
 def _title(model: type[BaseModel]) -> str:
@@ -70,13 +99,11 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(parts[0])}"
     if origin is dict:
         return f"mapping to {_type(parts[1])}"
+    if plain := _PLAIN.get(annotation):
+        return plain
     if issubclass(annotation, BaseModel):
-        return f"[{_title(annotation)}](#{_title(annotation).lower()})"
-    if issubclass(annotation, Enum):
-        return " \\| ".join(f"`{item.value}`" for item in annotation)
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "yes or no"}[
-        annotation.__name__
-    ]
+        return _link(annotation)
+    return " \\| ".join(f"`{item.value}`" for item in annotation)
 
 
 def _default(field: FieldInfo) -> str:

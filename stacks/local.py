@@ -14,4 +14,5 @@ def deploy(environment: EnvironmentSpec) -> None:
         )
         for pool in environment.pools
     }
-    workloads.deploy(environment, pools)
+    ground = workloads.Ground(prometheus_address=environment.prometheus_address)
+    workloads.deploy(environment, pools, ground)

@@ -1,28 +1,85 @@
 """Models, their autoscalers and their monitors: the same on every cloud."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
 import pulumi_kubernetes as k8s
 
-from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler, SimulatedGpuNodePool
-from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
+from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler
+from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, MetricsSource
 from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
 from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec, NamedModelSpec
 
+if TYPE_CHECKING:  # at run time only one cloud's package is installed
+    from pulumi_llm_inference import (
+        AksGpuNodePool,
+        EksGpuNodePool,
+        GkeGpuNodePool,
+        SimulatedGpuNodePool,
+    )
 
-def deploy(environment: EnvironmentSpec, pools: Mapping[str, SimulatedGpuNodePool]) -> None:
+    GpuNodePool = AksGpuNodePool | EksGpuNodePool | GkeGpuNodePool | SimulatedGpuNodePool
+
+
+class StorageAccess(Protocol):
+    """What lets the pods of a model read a bucket."""
+
+    @property
+    def service_account_annotations(self) -> Mapping[str, pulumi.Input[str]]:
+        """Annotations of their ServiceAccount."""
+        ...
+
+    @property
+    def pod_labels(self) -> Mapping[str, str]:
+        """Labels of the pods."""
+        ...
+
+
+Storage = Callable[[str, Mapping[str, Any]], StorageAccess]
+"""Makes one: a cloud's component."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the models stand on. By default: the cluster in use, with all that it needs."""
+
+    options: pulumi.ResourceOptions = field(default_factory=pulumi.ResourceOptions)
+    """For whatever is in the cluster."""
+    ready: list[pulumi.Resource] = field(default_factory=list)
+    """What makes the kinds of monitors and autoscalers."""
+    prometheus_address: str | None = None
+    """URL that KEDA asks."""
+    source: MetricsSource = MetricsSource.PROMETHEUS
+    """Who scrapes."""
+    storage: Storage | None = None
+    """Lets pods read buckets."""
+
+    @property
+    def options_when_ready(self) -> pulumi.ResourceOptions:
+        """For monitors and autoscalers."""
+        return pulumi.ResourceOptions.merge(
+            self.options, pulumi.ResourceOptions(depends_on=self.ready)
+        )
+
+
+def deploy(
+    environment: EnvironmentSpec, pools: "Mapping[str, GpuNodePool]", ground: Ground
+) -> None:
     """Serve the models on the pools, and export their addresses."""
-    namespace = _namespace(environment)
+    if not environment.models:
+        return
+    namespace = _namespace(environment, ground)
     servers: dict[EngineName, list[ModelServer]] = defaultdict(list)
     addresses: dict[str, pulumi.Output[str]] = {}
     for model in environment.models:
-        server = _server(environment, model, pools[model.pool], namespace)
+        server = _server(environment, model, pools, namespace, ground)
         servers[model.engine].append(server)
         addresses[model.name] = server.url
         if model.autoscaling:
-            _autoscaler(environment, model.name, model.autoscaling, server)
+            _autoscaler(environment, model.name, model.autoscaling, server, ground)
     if environment.monitoring.kind is MonitorKind.SERVICE_MONITOR:
         for engine, its_servers in servers.items():
             # One for all models of an engine: each resource costs time at every update.
@@ -30,18 +87,22 @@ def deploy(environment: EnvironmentSpec, pools: Mapping[str, SimulatedGpuNodePoo
                 f"{engine}-metrics",
                 {
                     "servers": its_servers,
+                    "source": ground.source,
                     "interval_seconds": environment.monitoring.interval_seconds,
                     "labels": environment.monitoring.labels,
                 },
+                ground.options_when_ready,
             )
     pulumi.export("urls", addresses)
 
 
-def _namespace(environment: EnvironmentSpec) -> pulumi.Input[str]:
+def _namespace(environment: EnvironmentSpec, ground: Ground) -> pulumi.Input[str]:
     name = environment.namespace
     if name == "default" or not environment.create_namespace:
         return name
-    namespace = k8s.core.v1.Namespace(name, metadata=k8s.meta.v1.ObjectMetaArgs(name=name))
+    namespace = k8s.core.v1.Namespace(
+        name, metadata=k8s.meta.v1.ObjectMetaArgs(name=name), opts=ground.options
+    )
     # The name as the API server gave it, so that what lies in the namespace waits for it.
     return namespace.metadata.apply(lambda metadata: metadata.name or name)
 
@@ -49,33 +110,52 @@ def _namespace(environment: EnvironmentSpec) -> pulumi.Input[str]:
 def _server(
     environment: EnvironmentSpec,
     model: NamedModelSpec,
-    pool: SimulatedGpuNodePool,
+    pools: "Mapping[str, GpuNodePool]",
     namespace: pulumi.Input[str],
+    ground: Ground,
 ) -> ModelServer:
-    args = {field: getattr(model, field) for field in ModelServerSpec.model_fields}
+    args = {name: getattr(model, name) for name in ModelServerSpec.model_fields}
     if model.autoscaling:
         args["replicas"] = None
+    if model.weights_bucket and ground.storage:
+        access = ground.storage(
+            model.name,
+            {
+                "bucket": model.weights_bucket,
+                "namespace": namespace,
+                "service_account": model.name,
+            },
+        )
+        args["service_account_annotations"] = access.service_account_annotations
+        args["labels"] = {**model.labels, **access.pod_labels}
+    mine = [pools[name] for name in model.pools]
     return ModelServer(
         model.name,
         {
             **args,
-            "placement": pool.placement,
+            "placements": [pool.placement for pool in mine],
             "namespace": namespace,
             "scrape_annotations": environment.monitoring.kind is MonitorKind.NONE,
         },
-        pulumi.ResourceOptions(depends_on=pool),
+        pulumi.ResourceOptions.merge(ground.options, pulumi.ResourceOptions(depends_on=mine)),
     )
 
 
 def _autoscaler(
-    environment: EnvironmentSpec, name: str, spec: AutoscalerSpec, server: ModelServer
+    environment: EnvironmentSpec,
+    name: str,
+    spec: AutoscalerSpec,
+    server: ModelServer,
+    ground: Ground,
 ) -> None:
     QueueAutoscaler(
         name,
         {
             **dict(spec),
             "target": server,
+            "source": ground.source,
             "kubernetes_version": environment.kubernetes_version,
-            "prometheus_address": environment.monitoring.prometheus_address,
+            "prometheus_address": ground.prometheus_address,
         },
+        ground.options_when_ready,
     )

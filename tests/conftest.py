@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pulumi_llm_inference.preview.recorder import Resource
-from tests.environments import rich_config
+from tests.environments import CLOUDS, cloud_config, managed_config, rich_config
 from tests.support import Recording, cli, preview_of
 
 
@@ -51,3 +51,11 @@ def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """The same on Kubernetes 1.35, with options that older versions do not have."""
     config = rich_config(kubernetes_version="1.35", tolerance=0.05)
     return preview_of(tmp_path_factory.mktemp("tolerant"), config)
+
+
+@pytest.fixture(scope="session")
+def clouds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recording]:
+    """The production environment of each cloud, and one whose Prometheus is the cloud's."""
+    configs = {cloud: cloud_config(cloud) for cloud in CLOUDS}
+    configs["managed"] = managed_config()
+    return {name: preview_of(tmp_path_factory.mktemp(name), configs[name]) for name in configs}

@@ -2,6 +2,11 @@
 
 from typing import Any
 
+import yaml
+
+from tests.support import ROOT, without_project
+
+CLOUDS = ("gke", "eks", "aks")
 PROMETHEUS = "http://prometheus-operated.monitoring.svc:9090"
 
 
@@ -48,7 +53,7 @@ def rich_config(kubernetes_version: str = "1.30", tolerance: float | None = None
         "models": [
             {
                 "name": "chat",
-                "pool": "a100-spot",
+                "pools": ["a100-spot"],
                 "model": "meta-llama/Llama-3.1-70B-Instruct",
                 "image": "registry.example.com/vllm@sha256:" + "0" * 64,
                 "servedModelName": "chat",
@@ -87,7 +92,7 @@ def rich_config(kubernetes_version: str = "1.30", tolerance: float | None = None
             },
             {
                 "name": "coder",
-                "pool": "l4",
+                "pools": ["l4"],
                 "model": "Qwen/Qwen2.5-Coder-7B",
                 "labels": {"team": "search"},
                 "autoscaling": {
@@ -100,13 +105,48 @@ def rich_config(kubernetes_version: str = "1.30", tolerance: float | None = None
             },
             {
                 "name": "fixed",
-                "pool": "h100",
+                "pools": ["h100"],
                 "model": "mistralai/Mistral-Large",
                 "gpus": 4,
                 "replicas": 2,
                 "weightsCache": {"size": "200Gi"},
                 "serviceName": "mistral",
             },
-            {"name": "raw", "pool": "l4", "model": "m", "args": ["/models/m", "--max-num-seqs=8"]},
+            {
+                "name": "raw",
+                "pools": ["l4"],
+                "model": "m",
+                "args": ["/models/m", "--max-num-seqs=8"],
+            },
         ],
     }
+
+
+def tracked_config(name: str) -> dict[str, Any]:
+    """Configuration of a tracked environment, without that of the cloud's provider."""
+    file = ROOT / f"stacks/environments/Pulumi.{name}.yaml"
+    config = without_project(yaml.safe_load(file.read_text())["config"])
+    return {key: value for key, value in config.items() if ":" not in key}
+
+
+BUCKETS = {
+    "gke": "weights",
+    "eks": "weights",
+    "aks": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a"
+    "/blobServices/default/containers/weights",
+}
+
+
+def cloud_config(cloud: str) -> dict[str, Any]:
+    """A cloud's production environment, whose model reads its weights from a bucket."""
+    config = tracked_config(f"{cloud}-prod")
+    config["models"][0]["weightsBucket"] = BUCKETS[cloud]
+    return config
+
+
+def managed_config() -> dict[str, Any]:
+    """GKE with its own Prometheus, whose adapter knows no sums."""
+    config = cloud_config("gke")
+    config["addons"] = {"prometheus": "managed"}
+    config["models"][0]["autoscaling"]["targets"] = {"queueSize": 5}
+    return config

@@ -111,6 +111,50 @@ def accelerators(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def machines(
+    cloud: Annotated[str, typer.Argument(help="gke, eks or aks.")],
+    accelerator: Annotated[str | None, typer.Argument(help="Only those with this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a cloud's machines with GPUs, the smallest of each kind first.
+
+    Example:
+      llm-inference machines gke nvidia-l4
+    """
+    from rich.table import Column, Table
+
+    from pulumi_llm_inference.catalog.machines import machines as catalog
+
+    try:
+        known = catalog(cloud)
+    except ValueError as error:
+        _fail(str(error))
+    found = sorted(
+        (item for item in known if accelerator in (None, item.accelerator)),
+        key=lambda item: (item.accelerator, item.gpus, item.vcpus),
+    )
+    if not found:
+        offered = ", ".join(sorted({item.accelerator for item in known}))
+        _fail(f"{cloud} sells no machine with '{accelerator}'; it sells {offered}")
+    if as_json:
+        print(json.dumps([asdict(item) for item in found], indent=2))
+        return
+    table = Table(Column("accelerator", no_wrap=True), "GPUs", Column("machine", no_wrap=True))
+    for title in ("vCPUs", "GiB", "notes"):
+        table.add_column(title)
+    for item in found:
+        table.add_row(
+            item.accelerator,
+            str(item.gpus),
+            item.name,
+            str(item.vcpus),
+            f"{item.memory_gib:g}",
+            item.notes,
+        )
+    _out.print(table)
+
+
+@app.command()
 def adapter_rules() -> None:
     """Print the configuration of prometheus-adapter for all engines.
 
@@ -136,6 +180,13 @@ def _summarize(
 ) -> None:
     from rich.table import Table
 
+    from pulumi_llm_inference.preview.write import cloud_resources
+
+    if of_cloud := cloud_resources(result.resources):
+        table = Table("type", "names", title=f"the cloud's part of '{result.environment}'")
+        for kind, names in of_cloud.items():
+            table.add_row(kind, ", ".join(names))
+        _out.print(table)
     table = Table("kind", "name", "namespace", title=f"environment '{result.environment}'")
     for manifest in found:
         metadata = manifest.content["metadata"]

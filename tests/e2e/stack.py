@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,34 @@ class Stack:
     plane: ControlPlane
     folder: Path
     name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What commands get beside the plane's own."""
 
     @property
     def environment(self) -> dict[str, str]:
         return {
             **os.environ,
             **self.plane.environment,
+            **self.variables,
             "PULUMI_BACKEND_URL": f"file://{self.folder}",
             "PULUMI_HOME": str(self.folder / "home"),
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_OPTION_CONFIG_FILE": str(self.folder / "config.yaml"),
+            "PULUMI_OPTION_CONFIG_FILE": str(self.config),
         }
+
+    @property
+    def config(self) -> Path:
+        """The stack's configuration, beside its state."""
+        return self.folder / f"config-{self.name}.yaml"
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Make the stack, or give it another configuration."""
-        new = not (self.folder / "config.yaml").exists()
-        values = {f"llm-inference:{key}": value for key, value in config.items()}
-        (self.folder / "config.yaml").write_text(yaml.safe_dump({"config": values}))
+        new = not self.config.exists()
+        values = {
+            key if ":" in key else f"llm-inference:{key}": value for key, value in config.items()
+        }
+        self.config.write_text(yaml.safe_dump({"config": values}))
         if new:
             # Made in a project of the same name: `stack init` writes beside its Pulumi.yaml.
             project = self.folder / "Pulumi.yaml"

@@ -4,6 +4,7 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,11 +32,12 @@ def test_a_controller_manager_that_gave_up_is_started_again(
     wait = processes.wait
     killed: list[int] = []
 
-    def killing(what: str, *arguments: object) -> None:
+    def killing(what: str, *arguments: Any) -> None:
         if what == "controller-manager":
             killed.extend(controllers(plane))
-            os.kill(*killed, signal.SIGKILL)
-        wait(what, *arguments)  # type: ignore[arg-type]
+            [one] = killed
+            os.kill(one, signal.SIGKILL)
+        wait(what, *arguments)
 
     monkeypatch.setattr(processes, "wait", killing)
     with suppress(StartError):

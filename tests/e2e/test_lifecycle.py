@@ -68,13 +68,13 @@ def test_killed_up_ends_well_when_started_again(plane: ControlPlane, stack: Stac
 
 def test_nothing_is_made_of_a_wrong_environment(plane: ControlPlane, stack: Stack) -> None:
     config = local_config()
-    config["models"][0]["pool"] = "l40"
-    config["models"].append({**config["models"][0], "pool": "l4"})
+    config["models"][0]["pools"] = ["l40"]
+    config["models"].append({**config["models"][0], "pools": ["l4"]})
     stack.configure(config)
     failed = stack.up(check=False)
     said = failed.stdout + failed.stderr
     assert failed.returncode != 0
-    assert "models[0].pool: there is no pool 'l40'" in said
+    assert "models[0].pools[0]: there is no pool 'l40'" in said
     assert "models[1].name: 'vllm-inference' is the name of 2 models" in said
     assert "Traceback" not in said
     assert stack.resources() == []

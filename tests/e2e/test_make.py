@@ -212,9 +212,9 @@ def test_up_goes_on_after_a_mistake_and_a_kill_but_not_beside_another(trial: Che
     plane = ControlPlane(trial.local)
     right = (ROOT / "stacks/environments/Pulumi.local.yaml").read_text()
 
-    (trial.folder / TRIAL).write_text(right.replace("pool: l4", "pool: l40"))
+    (trial.folder / TRIAL).write_text(right.replace("pools: [l4]", "pools: [l40]"))
     said = trial.make("up", code=2)
-    assert "models[0].pool: there is no pool 'l40'" in said
+    assert "models[0].pools[0]: there is no pool 'l40'" in said
     assert not plane.kubeconfig.exists()  # not even the control plane was started
 
     (trial.folder / TRIAL).write_text(right)

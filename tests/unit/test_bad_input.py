@@ -10,8 +10,8 @@ import pytest
 
 from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler, SimulatedGpuNodePool
 from pulumi_llm_inference.checks.environment import read_environment
-from pulumi_llm_inference.nodes.placement import placement
-from pulumi_llm_inference.spec.pool import GpuNodePoolSpec
+from pulumi_llm_inference.spec.placement import placement
+from pulumi_llm_inference.spec.pool import Cloud, GpuNodePoolSpec
 from pulumi_llm_inference.spec.problems import SpecError
 from tests.support import (
     TOKEN,
@@ -69,8 +69,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["models[0].autoscaling.targets: names no signal", "queueSize: 5"],
     ),
     "unknown pool": (
-        changed("models.0.pool", "l40"),
-        ["models[0].pool: there is no pool 'l40'", "did you mean 'l4'?"],
+        changed("models.0.pools", ["l40"]),
+        ["models[0].pools[0]: there is no pool 'l40'", "did you mean 'l4'?"],
     ),
     "more GPUs than a node has": (
         changed("models.0.gpus", 8),
@@ -100,7 +100,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         changed("models.0.name", "vllm", changed("models.0.serviceName", None)),
         ["models[0].name: a Service named 'vllm'", "'vllm-service'"],
     ),
-    "no models": (changed("models", []), ["models: []", "at least 1"]),
+    "no models": (changed("models", []), ["models: is empty", "add at least one"]),
     "unknown accelerator": (
         changed("pools.0.accelerator", "nvidia-l5"),
         ["pools[0].accelerator: 'nvidia-l5'", "did you mean 'nvidia-l4'?", "nvidia-h200-141gb"],
@@ -230,11 +230,11 @@ def test_all_problems_of_a_stage_at_once(tmp_path: Path) -> None:
         "models[0].gpus",
         "models[0].autoscaling.minReplicas",
     ]
-    unplaced = changed("models.0.pool", "l40", changed("models.0.serviceName", "vllm"))
+    unplaced = changed("models.0.pools", ["l40"], changed("models.0.serviceName", "vllm"))
     with pytest.raises(SpecError) as error:
         read_environment(unplaced)
     assert [problem.path for problem in error.value.problems] == [
-        "models[0].pool",
+        "models[0].pools[0]",
         "models[0].serviceName",
     ]
 
@@ -322,8 +322,10 @@ def test_a_token_in_a_broken_file_is_not_shown(tmp_path: Path) -> None:
     refused("test", tmp_path)
 
 
-L4 = placement("l4", GpuNodePoolSpec(accelerator="nvidia-l4", gpus_per_node=4, max_nodes=1))
-SERVER = {"model": "m", "placement": L4}
+L4 = placement(
+    "l4", GpuNodePoolSpec(accelerator="nvidia-l4", gpus_per_node=4, max_nodes=1), Cloud.LOCAL
+)
+SERVER = {"model": "m", "placements": [L4]}
 BOUNDS = {"min_replicas": 1, "max_replicas": 2, "targets": {"queue_size": 5}}
 
 
@@ -339,7 +341,7 @@ def _scaler(**args: Any) -> None:
             lambda: ModelServer("chat", {**SERVER, "gpu": 1}),
             ["ModelServerArgs.gpu: unknown key 'gpu'", "did you mean 'gpus'?"],
         ),
-        (lambda: ModelServer("chat", {"model": "m"}), ["ModelServerArgs.placement: is missing"]),
+        (lambda: ModelServer("chat", {"model": "m"}), ["ModelServerArgs.placements: is missing"]),
         (
             lambda: ModelServer("chat", {**SERVER, "gpus": 8, "tensor_parallel_size": 9}),
             ["chat.gpus: 8", "at most 4", "chat.tensorParallelSize: 9", "2 problems"],

@@ -14,18 +14,20 @@ from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler, Simulate
 from pulumi_llm_inference.catalog.accelerators import accelerators
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.monitoring.monitor import service_selector
-from pulumi_llm_inference.nodes.placement import placement
 from pulumi_llm_inference.serving.labels import object_labels
 from pulumi_llm_inference.serving.model_server import MetricsEndpoint
 from pulumi_llm_inference.spec.model_server import EngineName
-from pulumi_llm_inference.spec.pool import CapacityType, GpuNodePoolSpec, Placement
+from pulumi_llm_inference.spec.placement import placement
+from pulumi_llm_inference.spec.pool import CapacityType, Cloud, GpuNodePoolSpec, Placement
 from tests.support import Recording, flag_values, record, selects
 
-L4 = placement("l4", GpuNodePoolSpec(accelerator="nvidia-l4", gpus_per_node=8, max_nodes=1))
+L4 = placement(
+    "l4", GpuNodePoolSpec(accelerator="nvidia-l4", gpus_per_node=8, max_nodes=1), Cloud.LOCAL
+)
 
 
 def server(name: str = "chat", **args: Any) -> ModelServer:
-    return ModelServer(name, {"model": "m", "placement": L4, **args})
+    return ModelServer(name, {"model": "m", "placements": [L4], **args})
 
 
 def scaler(target: ModelServer, name: str = "chat", **args: Any) -> QueueAutoscaler:
@@ -75,7 +77,7 @@ def pools() -> Recording:
                     "labels": {"llm-inference/pool": "pool-0", "nvidia.com/gpu.product": "none"},
                 },
             )
-            server(f"model-{index}", placement=pool.placement, gpus=4)
+            server(f"model-{index}", placements=[pool.placement], gpus=4)
 
     return record(program)
 
@@ -350,4 +352,4 @@ def test_the_placement_is_a_pure_function_of_the_pool() -> None:
     spec = GpuNodePoolSpec(accelerator="nvidia-l4", max_nodes=3, capacity_type=CapacityType.SPOT)
     found: list[Placement] = []
     record(lambda: found.append(SimulatedGpuNodePool("p", spec.model_dump()).placement))
-    assert found == [placement("p", spec)]
+    assert found == [placement("p", spec, Cloud.LOCAL)]

@@ -13,10 +13,10 @@ import pytest
 from pydantic import BaseModel
 
 import pulumi_llm_inference
-from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler, SimulatedGpuNodePool
 from pulumi_llm_inference.args import Args
 from pulumi_llm_inference.spec.base import Spec
-from tests.support import ROOT, Recording, record
+from tests.environments import CLOUDS
+from tests.support import ROOT, Recording
 
 PACKAGE = Path(next(iter(pulumi_llm_inference.__path__)))
 FILES = sorted([*PACKAGE.rglob("*.py"), *(ROOT / "stacks").glob("*.py")])
@@ -78,9 +78,11 @@ KNOWN = {
     "engines": {"spec", "catalog"},
     "checks": {"spec", "catalog", "engines"},
     "nodes": {"args", "spec", "catalog", "checks"},
+    "clusters": {"args", "spec", "checks"},
     "serving": {"args", "spec", "checks", "engines"},
     "monitoring": {"args", "spec", "checks", "serving"},
     "scaling": {"args", "spec", "checks", "engines", "serving"},
+    "addons": {"args", "spec", "engines", "checks", "scaling"},
     "preview": {"spec"},
 }
 """Which folders of the package each folder may import from, besides itself (docs/design.md)."""
@@ -146,39 +148,38 @@ def test_every_field_of_every_spec_is_described() -> None:
     assert missing == []
 
 
-@pytest.fixture(params=["local", "rich"])
+@pytest.fixture(params=["local", "rich", *CLOUDS, "managed"])
 def environment(request: pytest.FixtureRequest) -> Recording:
-    return request.getfixturevalue(request.param)
+    if request.param in ("local", "rich"):
+        return request.getfixturevalue(request.param)
+    return request.getfixturevalue("clouds")[request.param]
 
 
 def test_tokens_and_parents(environment: Recording) -> None:
     tokens = {f"llm-inference:index:{component.__name__}" for component in COMPONENTS}
-    made = [item for item in environment.resources if not item.type.startswith("kubernetes:")]
-    assert {item.type for item in made} == tokens
+    made = [item for item in environment.resources if item.type.startswith("llm-inference:")]
+    assert {item.type for item in made} <= tokens
     components = {item.urn: item for item in made}
+    of_the_stack = ("kubernetes:core/v1:Namespace", "pulumi:providers:kubernetes")
     for item in environment.resources:
-        if item.type.startswith("kubernetes:") and not item.type.endswith(":Namespace"):
-            parent = components[item.parent]
-            assert item.name.startswith(f"{parent.name}-")
+        if item.urn not in components and item.parent in components:
+            assert item.name.startswith(f"{components[item.parent].name}-")
+        elif item.urn not in components:
+            assert item.type in of_the_stack
     names = [(item.type, item.name) for item in environment.resources]
     assert len(set(names)) == len(names)
 
 
-def test_components_register_their_outputs_last() -> None:
-    def program() -> None:
-        pool = SimulatedGpuNodePool("pool", {"accelerator": "nvidia-l4", "max_nodes": 1})
-        args = {"model": "m", "placement": pool.placement, "replicas": None}
-        server = ModelServer("chat", args)
-        bounds = {"min_replicas": 1, "max_replicas": 1, "targets": {"queue_size": 1}}
-        QueueAutoscaler("chat", {"target": server, **bounds})
-        Monitor("metrics", {"servers": [server]})
+def test_the_environments_use_every_component(
+    local: Recording, rich: Recording, clouds: dict[str, Recording]
+) -> None:
+    used = {item.type for run in (local, rich, *clouds.values()) for item in run.resources}
+    assert used >= {f"llm-inference:index:{component.__name__}" for component in COMPONENTS}
 
-    recording = record(program)
-    components = [item for item in recording.resources if item.type.startswith("llm-inference:")]
-    assert len(components) == len(COMPONENTS)
-    assert {item.urn for item in components} <= recording.completed
-    for component in COMPONENTS:
-        source = textwrap.dedent(inspect.getsource(component.__init__))
-        [constructor] = ast.parse(source).body
-        assert isinstance(constructor, ast.FunctionDef)
-        assert ast.unparse(constructor.body[-1]).startswith("self.register_outputs(")
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda item: item.__name__)
+def test_components_register_their_outputs_last(component: type[pulumi.ComponentResource]) -> None:
+    source = textwrap.dedent(inspect.getsource(component.__init__))
+    [constructor] = ast.parse(source).body
+    assert isinstance(constructor, ast.FunctionDef)
+    assert ast.unparse(constructor.body[-1]).startswith("self.register_outputs(")

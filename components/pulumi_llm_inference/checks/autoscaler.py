@@ -2,7 +2,12 @@
 
 from collections.abc import Iterator
 
-from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, AutoscalingMethod
+from pulumi_llm_inference.engines.base import Engine
+from pulumi_llm_inference.spec.autoscaling import (
+    AutoscalerSpec,
+    AutoscalingMethod,
+    MetricsSource,
+)
 from pulumi_llm_inference.spec.problems import Problem
 
 _TOLERANCE_SINCE = 35
@@ -35,4 +40,41 @@ def autoscaler_problems(
                 f"{path}.{key}.tolerance",
                 f"Kubernetes {kubernetes_version} ignores it",
                 f"remove it, or set kubernetesVersion to '1.{_TOLERANCE_SINCE}' if the cluster is",
+            )
+
+
+_METHOD_OF = {
+    MetricsSource.GOOGLE: (
+        AutoscalingMethod.HPA,
+        "Google's managed collection has no label of the Service to query by",
+    ),
+    MetricsSource.AZURE: (
+        AutoscalingMethod.KEDA,
+        "Azure's managed Prometheus has no custom-metrics adapter",
+    ),
+}
+"""The one method that works with each cloud's own Prometheus, and why the other does not."""
+
+
+def source_problems(
+    spec: AutoscalerSpec, path: str, engine: Engine, source: MetricsSource
+) -> Iterator[Problem]:
+    """What is wrong with an autoscaler of a model of this engine, given who scrapes it."""
+    if source not in _METHOD_OF:
+        return
+    method, reason = _METHOD_OF[source]
+    if spec.method is not method:
+        yield Problem(
+            f"{path}.method",
+            f"'{spec.method}' does not work here: {reason}",
+            f"use method '{method}', or a Prometheus in the cluster",
+        )
+    for signal in spec.targets.by_signal():
+        gauges = engine.signals[signal]
+        if source is MetricsSource.GOOGLE and len(gauges) > 1:
+            yield Problem(
+                f"{path}.targets",
+                f"'{signal}' is the sum of {' and '.join(gauges)}, and the adapter of Google's "
+                "managed collection cannot add them",
+                "use a target of one gauge, such as queueSize, or a Prometheus in the cluster",
             )

@@ -2,16 +2,27 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pulumi_llm_inference.checks.autoscaler import autoscaler_problems
+from pydantic.alias_generators import to_camel
+
+from pulumi_llm_inference.checks.addons import addons_problems, metrics_source
+from pulumi_llm_inference.checks.autoscaler import autoscaler_problems, source_problems
+from pulumi_llm_inference.checks.cluster import cluster_problems
 from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.checks.pool import pool_problems
+from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.spec.autoscaling import AutoscalingMethod
-from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
+from pulumi_llm_inference.spec.environment import (
+    ENVIRONMENTS,
+    CloudEnvironmentSpec,
+    EnvironmentSpec,
+    MonitorKind,
+)
 from pulumi_llm_inference.spec.model_server import NamedModelSpec
-from pulumi_llm_inference.spec.pool import NamedPoolSpec
+from pulumi_llm_inference.spec.placement import placement
+from pulumi_llm_inference.spec.pool import Cloud, NamedPoolSpec
 from pulumi_llm_inference.spec.problems import Problem, SpecError, nearest, parse
 
 
@@ -23,7 +34,9 @@ def read_environment(config: Mapping[str, Any]) -> tuple[EnvironmentSpec, list[P
     Raises:
         SpecError: with every problem of shape; if there is none, with every problem of meaning.
     """
-    environment = parse(EnvironmentSpec, config)
+    # An unknown cloud is the first problem to say, which every kind of environment does.
+    kind = ENVIRONMENTS.get(str(config.get("cloud")), EnvironmentSpec)
+    environment = parse(kind, config)
     problems = environment_problems(environment)
     if errors := [problem for problem in problems if not problem.warning]:
         raise SpecError(errors)
@@ -43,18 +56,103 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
         if m.service_name or m.name not in {other.name for other in models[:i]}
     }
     yield from _repeated("Services", services)
+    yield from _floor_problems(models)
+    if isinstance(environment, CloudEnvironmentSpec):
+        yield from _cloud_problems(environment)
+    else:
+        yield from _local_problems(environment)
     for index, pool in enumerate(environment.pools):
-        yield from pool_problems(pool.name, pool, f"pools[{index}]")
+        yield from pool_problems(
+            pool.name, pool, environment.cloud, f"pools[{index}]", zones=_zones(environment)
+        )
     pools = {pool.name: pool for pool in environment.pools}
     for index, model in enumerate(models):
         path = f"models[{index}]"
-        pool = pools.get(model.pool)
-        if pool is None:
-            yield Problem(
-                f"{path}.pool", f"there is no pool '{model.pool}'", nearest(model.pool, pools)
-            )
-        yield from model_server_problems(model.name, model, pool, path)
+        for place, name in enumerate(model.pools):
+            if name not in pools:
+                yield Problem(
+                    f"{path}.pools[{place}]", f"there is no pool '{name}'", nearest(name, pools)
+                )
+            elif name in model.pools[:place]:
+                yield Problem(f"{path}.pools[{place}]", f"'{name}' is named already", "remove it")
+        placements = [
+            placement(name, pools[name], environment.cloud) for name in model.pools if name in pools
+        ]
+        # What is only a warning is the component's to say.
+        problems = model_server_problems(model.name, model, placements, path)
+        yield from (problem for problem in problems if not problem.warning)
         yield from _scaling_problems(model, environment, path)
+
+
+def _floor_problems(models: Sequence[NamedModelSpec]) -> Iterator[Problem]:
+    """A floor's Deployment has a name of its own, which another model may have."""
+    names = {model.name for model in models}
+    for index, model in enumerate(models):
+        if model.floor and f"{model.name}-floor" in names:
+            yield Problem(
+                f"models[{index}].floor",
+                f"needs the name '{model.name}-floor', which another model has",
+                "rename that model",
+            )
+
+
+def _local_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
+    """What is wrong with an environment on simulated nodes."""
+    for field in ("pools", "models"):
+        if not getattr(environment, field):
+            yield Problem(field, "is empty: there is nothing to run", "add at least one")
+    for index, model in enumerate(environment.models):
+        if model.weights_bucket:
+            yield Problem(
+                f"models[{index}].weightsBucket",
+                f"'{model.weights_bucket}' cannot be reached from simulated nodes",
+                "remove it, or choose a cloud",
+            )
+
+
+def _cloud_problems(environment: CloudEnvironmentSpec) -> Iterator[Problem]:
+    """What is wrong with an environment's cluster, and with what it needs once."""
+    sources = ("cluster", "existing_cluster", "cluster_stack")
+    given = [to_camel(name) for name in sources if getattr(environment, name) is not None]
+    if len(given) != 1:
+        yield Problem(
+            given[1] if given else "cluster",
+            f"{' and '.join(given)} are {len(given)} clusters" if given else "is missing",
+            f"give one of {', '.join(map(to_camel, sources))}",
+        )
+    for source in sources[:2]:
+        if (spec := getattr(environment, source)) is not None:
+            yield from cluster_problems(environment.cloud, spec, to_camel(source))
+    pins_version = environment.cloud in (Cloud.EKS, Cloud.AKS) and environment.cluster is not None
+    if pins_version and "kubernetes_version" not in environment.model_fields_set:
+        yield Problem(
+            "kubernetesVersion",
+            "is missing: the cluster is made with it",
+            "write for example '1.35'",
+        )
+    yield from addons_problems(
+        environment.cloud,
+        environment.addons,
+        frozenset(environment.methods),
+        environment.prometheus_address,
+        "addons",
+    )
+    if environment.models and not environment.pools:
+        yield Problem("pools", "is empty: there is nowhere for the models to run", "add one")
+    if environment.cloud is Cloud.GKE and _zones(environment) is None:
+        for index, pool in enumerate(environment.pools):
+            if not pool.zones:
+                yield Problem(
+                    f"pools[{index}].zones",
+                    "is missing: not every zone of a region has every GPU",
+                    "name the zones that have it, here or under cluster",
+                )
+
+
+def _zones(environment: EnvironmentSpec) -> list[str] | None:
+    """Zones of the cluster, where the environment says them."""
+    cluster = environment.cluster if isinstance(environment, CloudEnvironmentSpec) else None
+    return (cluster.zones or None) if cluster else None
 
 
 def _repeated(things: str, names: Mapping[str, str]) -> Iterator[Problem]:
@@ -98,20 +196,20 @@ def _scaling_problems(
             "'keda' finds a server's metrics by the label 'service', which only monitors set",
             "set monitoring.kind to 'service-monitor', or use method 'hpa'",
         )
+    place = f"{path}.autoscaling"
     yield from autoscaler_problems(
-        model.autoscaling,
-        f"{path}.autoscaling",
-        environment.kubernetes_version,
-        monitoring.prometheus_address,
+        model.autoscaling, place, environment.kubernetes_version, environment.prometheus_address
     )
+    if isinstance(environment, CloudEnvironmentSpec):
+        source = metrics_source(environment.cloud, environment.addons)
+        yield from source_problems(model.autoscaling, place, ENGINES[model.engine], source)
 
 
 def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
     """Warn of pools that cannot hold what may be asked of them: pods would wait for ever."""
     for index, pool in enumerate(environment.pools):
-        wanted = math.ceil(
-            sum(_most_nodes(model, pool) for model in environment.models if model.pool == pool.name)
-        )
+        only_here = [model for model in environment.models if model.pools == [pool.name]]
+        wanted = math.ceil(sum(_most_nodes(model, pool) for model in only_here))
         if wanted > pool.max_nodes:
             yield Problem(
                 f"pools[{index}].maxNodes",
@@ -119,9 +217,30 @@ def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
                 "raise maxNodes or lower maxReplicas",
                 warning=True,
             )
+    pools = {pool.name: pool for pool in environment.pools}
+    for index, model in enumerate(environment.models):
+        room = sum(
+            pools[name].max_nodes * _replicas_per_node(model, pools[name]) for name in model.pools
+        )
+        if len(model.pools) > 1 and _most_replicas(model) > room:
+            yield Problem(
+                f"models[{index}].pools",
+                f"have room for {room} replicas, and the model may need {_most_replicas(model)}",
+                "raise maxNodes or lower maxReplicas",
+                warning=True,
+            )
 
 
 def _most_nodes(model: NamedModelSpec, pool: NamedPoolSpec) -> float:
-    """Nodes that a model fills at its largest; a replica's GPUs are on one node."""
-    replicas = model.autoscaling.max_replicas if model.autoscaling else model.replicas or 1
-    return replicas / (pool.gpus_per_node // model.gpus)
+    """Nodes that a model fills at its largest."""
+    return _most_replicas(model) / _replicas_per_node(model, pool)
+
+
+def _most_replicas(model: NamedModelSpec) -> int:
+    scaled = model.autoscaling.max_replicas if model.autoscaling else model.replicas or 1
+    return model.floor + scaled
+
+
+def _replicas_per_node(model: NamedModelSpec, pool: NamedPoolSpec) -> int:
+    """A replica's GPUs are on one node."""
+    return pool.gpus_per_node // model.gpus

@@ -1,7 +1,6 @@
 """Problems of a model server on its pool."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
 from pydantic.alias_generators import to_camel
 
@@ -9,34 +8,25 @@ from pulumi_llm_inference.catalog.accelerators import accelerators
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.spec.model_server import OWN_LABELS, ModelServerSpec
+from pulumi_llm_inference.spec.pool import CapacityType, Placement
 from pulumi_llm_inference.spec.problems import Problem, nearest
+from pulumi_llm_inference.spec.shutdown import least, shutdown
 
 _AMPERE = (8, 0)
 """First compute capability with bfloat16, and with fp8 KV caches in the engines."""
 
 
-class GpuNodes(Protocol):
-    """What there is to know of the nodes: a pool's spec says it, and so does its placement."""
-
-    @property
-    def accelerator(self) -> str:
-        """GPU model, by its name in the catalog."""
-        ...
-
-    @property
-    def gpus_per_node(self) -> int:
-        """GPUs of each node."""
-        ...
-
-
 def model_server_problems(
-    name: str, spec: ModelServerSpec, nodes: GpuNodes | None, path: str
+    name: str, spec: ModelServerSpec, placements: Sequence[Placement], path: str
 ) -> Iterator[Problem]:
-    """What is wrong with a server called `name`, on these nodes if they are known."""
+    """What is wrong with a server called `name`, on those of its pools that are known."""
     yield from name_problems(name, f"{path}.name")
     yield from _name_problems(name, spec, path)
-    if nodes:
-        yield from _gpu_problems(spec, nodes, path)
+    # Two pools of the same kind have the same problems.
+    yield from dict.fromkeys(
+        problem for nodes in placements for problem in _gpu_problems(spec, nodes, path)
+    )
+    yield from _capacity_problems(spec, placements, path)
     yield from _flag_problems(spec, path)
     if spec.weights_cache.claim and spec.weights_cache.size:
         yield Problem(
@@ -65,7 +55,34 @@ def _name_problems(name: str, spec: ModelServerSpec, path: str) -> Iterator[Prob
         )
 
 
-def _gpu_problems(spec: ModelServerSpec, nodes: GpuNodes, path: str) -> Iterator[Problem]:
+def _capacity_problems(
+    spec: ModelServerSpec, placements: Sequence[Placement], path: str
+) -> Iterator[Problem]:
+    lasting = [p for p in placements if p.capacity_type is not CapacityType.SPOT]
+    if spec.floor and placements and not lasting:
+        yield Problem(
+            f"{path}.floor",
+            f"{spec.floor} replicas are to stay, and every pool of the model is spot",
+            "add an on-demand or reserved pool to the model's pools, or set floor to 0",
+        )
+    if len({p.gpu_resource for p in placements}) > 1:
+        yield Problem(
+            f"{path}.pools",
+            "count their GPUs under different names, and a pod can ask for one",
+            "use pools with the same GPU resource",
+        )
+    wanted = spec.drain_seconds
+    given = shutdown(wanted, least([p.shutdown_seconds for p in placements])).drain_seconds
+    if given < wanted:
+        yield Problem(
+            f"{path}.drainSeconds",
+            f"{wanted} s are more than a spot node leaves: running requests get {given} s",
+            f"lower it to {given}, or serve from capacity that stays",
+            warning=True,
+        )
+
+
+def _gpu_problems(spec: ModelServerSpec, nodes: Placement, path: str) -> Iterator[Problem]:
     if spec.gpus > nodes.gpus_per_node:
         yield Problem(
             f"{path}.gpus",

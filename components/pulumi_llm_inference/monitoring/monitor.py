@@ -1,6 +1,7 @@
-"""ServiceMonitors, made from the Services that they scrape."""
+"""What tells a Prometheus to scrape the servers, made from their Services."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -9,8 +10,9 @@ from pydantic import Field, field_validator
 
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.names import name_problems
-from pulumi_llm_inference.serving.labels import INSTANCE_LABEL
+from pulumi_llm_inference.serving.labels import INSTANCE_LABEL, SERVER_LABEL
 from pulumi_llm_inference.serving.model_server import MetricsEndpoint, ModelServer
+from pulumi_llm_inference.spec.autoscaling import MetricsSource
 from pulumi_llm_inference.spec.base import kubernetes_labels
 from pulumi_llm_inference.spec.problems import Problem
 
@@ -20,6 +22,8 @@ class MonitorArgs(Args):
 
     servers: list[ModelServer] = Field(min_length=1)
     """Servers to scrape: one engine, one namespace. One monitor serves them all."""
+    source: MetricsSource = MetricsSource.PROMETHEUS
+    """Who scrapes: `prometheus` (default: prometheus-operator), `google` or `azure`."""
     interval_seconds: int = Field(default=15, ge=1)
     """Time between two scrapes. Default 15."""
     labels: dict[str, str] = {}
@@ -28,11 +32,37 @@ class MonitorArgs(Args):
     _labels = field_validator("labels")(kubernetes_labels)
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """What a monitor is called, what it selects by, and what else must stand in it."""
+
+    api_version: str
+    kind: str
+    instance_label: str = INSTANCE_LABEL
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+_KINDS = {
+    MetricsSource.PROMETHEUS: _Kind("monitoring.coreos.com/v1", "ServiceMonitor"),
+    # Selects pods, of which a server may have several Deployments; adds the label `pod` by itself
+    # (GoogleCloudPlatform/prometheus-engine doc/api.md).
+    MetricsSource.GOOGLE: _Kind("monitoring.googleapis.com/v1", "PodMonitoring", SERVER_LABEL),
+    # Without these limits what is scraped may be dropped
+    # (MicrosoftDocs/azure-docs articles/azure-monitor/containers/prometheus-metrics-scrape-crd.md).
+    MetricsSource.AZURE: _Kind(
+        "azmonitoring.coreos.com/v1",
+        "ServiceMonitor",
+        extra={"labelLimit": 63, "labelNameLengthLimit": 511, "labelValueLengthLimit": 1023},
+    ),
+}
+"""Monitors by who scrapes."""
+
+
 class Monitor(pulumi.ComponentResource):
-    """A ServiceMonitor that selects the Services of its servers by labels that they have."""
+    """One object that selects the Services or pods of its servers by labels that they have."""
 
     monitor: k8s.apiextensions.CustomResource
-    """The ServiceMonitor."""
+    """The ServiceMonitor or PodMonitoring."""
 
     def __init__(
         self,
@@ -44,15 +74,17 @@ class Monitor(pulumi.ComponentResource):
         endpoints = [server.metrics_endpoint for server in spec.servers]
         require([*name_problems(name, name), *_problems(name, endpoints)], f"Monitor '{name}'")
         super().__init__("llm-inference:index:Monitor", name, None, opts)
+        kind = _KINDS[spec.source]
         self.monitor = k8s.apiextensions.CustomResource(
-            f"{name}-servicemonitor",
-            api_version="monitoring.coreos.com/v1",
-            kind="ServiceMonitor",
+            f"{name}-{kind.kind.lower()}",
+            api_version=kind.api_version,
+            kind=kind.kind,
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name=name, namespace=endpoints[0].namespace, labels=spec.labels or None
             ),
             spec={
-                "selector": service_selector(endpoints),
+                **kind.extra,
+                "selector": service_selector(endpoints, kind.instance_label),
                 "endpoints": [
                     {
                         "port": endpoints[0].port,
@@ -81,11 +113,22 @@ def _problems(name: str, endpoints: Sequence[MetricsEndpoint]) -> Iterator[Probl
             )
 
 
-def service_selector(endpoints: Sequence[MetricsEndpoint]) -> dict[str, Any]:
-    """Select these Services and no other: one that two monitors select is counted twice."""
-    shared = set.intersection(*(set(endpoint.labels.items()) for endpoint in endpoints))
-    instances = [endpoint.labels[INSTANCE_LABEL] for endpoint in endpoints]
+def service_selector(
+    endpoints: Sequence[MetricsEndpoint], instance_label: str = INSTANCE_LABEL
+) -> dict[str, Any]:
+    """Select what these endpoints are of and no other: what two monitors select counts twice.
+
+    Args:
+        endpoints: of the servers to select.
+        instance_label: label that tells a server's Services, or else its pods, from all others.
+    """
+    labels = [dict(endpoint.labels) for endpoint in endpoints]
+    instances = [each[instance_label] for each in labels]
+    for each in labels:
+        # A Deployment's pods have its name here, not the server's.
+        del each[INSTANCE_LABEL]
+    shared = set.intersection(*(set(each.items()) for each in labels))
     return {
         "matchLabels": dict(sorted(shared)),
-        "matchExpressions": [{"key": INSTANCE_LABEL, "operator": "In", "values": instances}],
+        "matchExpressions": [{"key": instance_label, "operator": "In", "values": instances}],
     }

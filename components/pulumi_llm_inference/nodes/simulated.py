@@ -9,8 +9,8 @@ import pulumi_kubernetes as k8s
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.catalog.accelerators import Accelerator, accelerators
 from pulumi_llm_inference.checks.pool import pool_problems
-from pulumi_llm_inference.nodes.placement import placement
-from pulumi_llm_inference.spec.pool import GpuNodePoolSpec, Placement
+from pulumi_llm_inference.spec.placement import placement
+from pulumi_llm_inference.spec.pool import Cloud, GpuNodePoolSpec, Placement
 
 _MACHINE = {"cpu": "96", "memory": "768Gi", "pods": "110"}
 """Capacity of a node beside its GPUs: enough to never be what a pod waits for."""
@@ -38,9 +38,9 @@ class SimulatedGpuNodePool(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         spec = SimulatedGpuNodePoolArgs.model_validate(args)
-        require(pool_problems(name, spec, name), f"SimulatedGpuNodePool '{name}'")
+        require(pool_problems(name, spec, Cloud.LOCAL, name), f"SimulatedGpuNodePool '{name}'")
         super().__init__("llm-inference:index:SimulatedGpuNodePool", name, None, opts)
-        self.placement = placement(name, spec)
+        self.placement = placement(name, spec, Cloud.LOCAL)
         accelerator = accelerators()[spec.accelerator]
         labels = {
             **spec.labels,

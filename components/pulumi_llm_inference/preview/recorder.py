@@ -44,13 +44,25 @@ class _Echo(Mocks):
     """Gives every resource its inputs back as outputs."""
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return f"{args.name}-id", args.inputs
+        return f"{args.name}-id", _outputs(args.inputs)
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:
         raise pulumi.RunError(
             f"the program asks a provider for '{args.token}', which a preview without one cannot "
             "answer; use `pulumi preview`"
         )
+
+
+def _outputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs in the form of outputs, which azure-native has another of for identities.
+
+    It takes a list of ids, and gives back what it knows of each.
+    """
+    identity = inputs.get("identity")
+    if not (isinstance(identity, Mapping) and "userAssignedIdentities" in identity):
+        return dict(inputs)
+    known = {str(one): {} for one in identity["userAssignedIdentities"]}
+    return {**inputs, "identity": {**identity, "userAssignedIdentities": known}}
 
 
 class Recorder(MockMonitor):

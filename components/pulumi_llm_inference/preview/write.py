@@ -31,7 +31,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Omission:
-    """A resource that cannot be a manifest, and why."""
+    """A Kubernetes resource that cannot be a manifest, and why."""
 
     urn: str
     """Which resource."""
@@ -45,9 +45,8 @@ def manifests(resources: Iterable[Resource]) -> tuple[list[Manifest], list[Omiss
     left_out: list[Omission] = []
     for resource in resources:
         if not resource.type.startswith("kubernetes:"):
-            if not resource.type.startswith(("llm-inference:", "pulumi:")):
-                left_out.append(Omission(resource.urn, "not a Kubernetes object"))
-        elif resource.type.startswith("kubernetes:helm"):
+            continue
+        if resource.type.startswith("kubernetes:helm"):
             left_out.append(Omission(resource.urn, "a Helm release, rendered at deployment"))
         elif "kind" not in resource.inputs:
             left_out.append(Omission(resource.urn, "several objects, read at deployment"))
@@ -60,6 +59,15 @@ def manifests(resources: Iterable[Resource]) -> tuple[list[Manifest], list[Omiss
         Manifest(f"{index:03}-{_label(content)}.yaml", content)
         for index, content in enumerate(found)
     ], left_out
+
+
+def cloud_resources(resources: Iterable[Resource]) -> dict[str, list[str]]:
+    """Names of what a cloud makes, by type; components and Kubernetes objects left out."""
+    found: dict[str, list[str]] = {}
+    for resource in resources:
+        if not resource.type.startswith(("kubernetes:", "llm-inference:", "pulumi:")):
+            found.setdefault(resource.type, []).append(resource.name)
+    return dict(sorted(found.items()))
 
 
 def write(resources: list[Resource], folder: Path) -> tuple[list[Manifest], list[Omission]]:

@@ -30,6 +30,15 @@ def scrapes_lost_query(engine: Engine, matchers: str, by: str = "") -> str:
     return f"0 * ({signal}) unless on () ({lost})"
 
 
+def google_metric_name(gauge: str) -> str:
+    """Name of a gauge that Google's managed collection has, for its custom-metrics adapter.
+
+    It adds the series of a pod up (GoogleCloudPlatform/k8s-stackdriver custom-metrics-stackdriver-
+    adapter/pkg/adapter/translator/response_translator.go), but knows no sum of several gauges.
+    """
+    return f"prometheus.googleapis.com|{gauge}|gauge"
+
+
 def scrapes_lost_name(engine: Engine) -> str:
     """Name of `scrapes_lost_query` in the metrics API."""
     return f"{engine.name}_scrapes_lost"

@@ -5,20 +5,22 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pulumi import Output
+from pulumi import Input, Output
+from pulumi.output import T  # noqa: F401
 from pydantic import field_validator
 
 from pulumi_llm_inference.args import Args, require
-from pulumi_llm_inference.checks.autoscaler import autoscaler_problems
+from pulumi_llm_inference.checks.autoscaler import autoscaler_problems, source_problems
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.scaling.behavior import behavior, quantity_of
 from pulumi_llm_inference.scaling.queries import (
+    google_metric_name,
     scrapes_lost_name,
     scrapes_lost_query,
     signal_query,
 )
 from pulumi_llm_inference.serving.model_server import ModelServer, ScaleTarget
-from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, AutoscalingMethod
+from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, AutoscalingMethod, MetricsSource
 from pulumi_llm_inference.spec.base import minor_version
 
 _KEDA_POLLING_SECONDS = 15
@@ -32,7 +34,12 @@ class QueueAutoscalerArgs(AutoscalerSpec, Args):
     kubernetes_version: str = "1.30"
     """Minor version of the cluster. Default 1.30."""
     prometheus_address: str | None = None
-    """URL of Prometheus, for KEDA."""
+    """URL of Prometheus, for KEDA; of Azure's managed one, the query endpoint of its workspace."""
+    source: MetricsSource = MetricsSource.PROMETHEUS
+    """Who scrapes the server: `prometheus` (default), `google` or `azure`."""
+    identity_client_id: Input[str] | None = None
+    """Client of the identity that KEDA reads Azure's managed Prometheus with; it needs the role
+    Monitoring Data Reader. By default the one that KEDA itself has."""
 
     _version = field_validator("kubernetes_version")(minor_version)
 
@@ -53,6 +60,9 @@ class QueueAutoscaler(pulumi.ComponentResource):
         problems = autoscaler_problems(spec, name, spec.kubernetes_version, spec.prometheus_address)
         require([*name_problems(name, name), *problems], f"QueueAutoscaler '{name}'")
         target = spec.target.scale_target(scaler=name)
+        require(
+            source_problems(spec, name, target.engine, spec.source), f"QueueAutoscaler '{name}'"
+        )
         super().__init__("llm-inference:index:QueueAutoscaler", name, None, opts)
         metadata = k8s.meta.v1.ObjectMetaArgs(
             name=name, namespace=target.namespace, labels=target.labels
@@ -60,32 +70,54 @@ class QueueAutoscaler(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         if spec.method is AutoscalingMethod.HPA:
             self.scaler = k8s.autoscaling.v2.HorizontalPodAutoscaler(
-                f"{name}-hpa", metadata=metadata, spec=hpa_spec(spec, target), opts=child
+                f"{name}-hpa",
+                metadata=metadata,
+                spec=hpa_spec(spec, target, spec.source),
+                opts=child,
             )
         else:
+            needs: list[pulumi.Resource] = []
+            if spec.source is MetricsSource.AZURE:
+                needs.append(
+                    k8s.apiextensions.CustomResource(
+                        f"{name}-authentication",
+                        api_version="keda.sh/v1alpha1",
+                        kind="TriggerAuthentication",
+                        metadata=metadata,
+                        spec={"podIdentity": pod_identity(spec.identity_client_id)},
+                        opts=child,
+                    )
+                )
             self.scaler = k8s.apiextensions.CustomResource(
                 f"{name}-scaledobject",
                 api_version="keda.sh/v1alpha1",
                 kind="ScaledObject",
                 metadata=metadata,
                 spec=scaled_object_spec(name, spec, target),
-                opts=child,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=needs),
             )
         self.register_outputs({})
 
 
 def hpa_spec(
-    spec: AutoscalerSpec, target: ScaleTarget
+    spec: AutoscalerSpec, target: ScaleTarget, source: MetricsSource = MetricsSource.PROMETHEUS
 ) -> k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs:
-    """An HPA that averages each signal over the pods, and holds while scrapes are lost."""
+    """An HPA that averages each signal over the pods, and holds while scrapes are lost.
+
+    Google's adapter serves gauges as they are, so there the signals are gauges and nothing tells
+    of lost scrapes: a pod without a value counts as having exactly the target.
+    """
     engine = target.engine
     averages = {
-        **{
-            engine.metric_name(signal): quantity_of(value)
-            for signal, value in spec.targets.by_signal().items()
-        },
-        scrapes_lost_name(engine): "1",
+        (
+            google_metric_name(engine.signals[signal][0])
+            if source is MetricsSource.GOOGLE
+            else engine.metric_name(signal)
+        ): quantity_of(value)
+        for signal, value in spec.targets.by_signal().items()
     }
+    if source is not MetricsSource.GOOGLE:
+        averages[scrapes_lost_name(engine)] = "1"
     return k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
         scale_target_ref=k8s.autoscaling.v2.CrossVersionObjectReferenceArgs(
             api_version="apps/v1", kind="Deployment", name=target.name
@@ -115,6 +147,13 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
     an average of an average would divide by the replicas twice.
     """
     matchers = Output.concat('namespace="', target.namespace, '",service="', target.service, '"')
+    if target.floor:
+        # Pods of the same Service that are not this object's to scale: for an HPA they do not count
+        # either. No pod of the other Deployment is called so: generated names have no vowels.
+        matchers = Output.concat(matchers, f',pod!~"{target.floor}-.+"')
+    authentication = (
+        {"authenticationRef": {"name": name}} if spec.source is MetricsSource.AZURE else {}
+    )
 
     def trigger(query: pulumi.Input[str], threshold: str) -> dict[str, Any]:
         return {
@@ -127,6 +166,7 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
                 # No series is a broken scrape, not an empty queue.
                 "ignoreNullValues": "false",
             },
+            **authentication,
         }
 
     engine = target.engine
@@ -147,3 +187,11 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
             trigger(matchers.apply(lambda m: scrapes_lost_query(engine, m)), "1"),
         ],
     }
+
+
+def pod_identity(client_id: Input[str] | None) -> dict[str, Any]:
+    """How KEDA proves to Azure who it is.
+
+    learn.microsoft.com/azure/azure-monitor/essentials/integrate-keda
+    """
+    return {"provider": "azure-workload", **({"identityId": client_id} if client_id else {})}

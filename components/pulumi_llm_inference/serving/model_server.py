@@ -1,6 +1,6 @@
-"""One model, served by one engine on one pool."""
+"""One model, served by one engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,19 +8,24 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi import Input, Output
 from pulumi.output import T  # noqa: F401
+from pydantic import Field
 
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.engines.base import Engine
-from pulumi_llm_inference.serving.labels import object_labels, selector_labels
+from pulumi_llm_inference.serving.labels import (
+    deployment_labels,
+    object_labels,
+    server_labels,
+)
 from pulumi_llm_inference.serving.pod import (
     HTTP_PORT_NAME,
     pod_spec,
     scrape_annotations,
 )
 from pulumi_llm_inference.spec.model_server import ModelServerSpec
-from pulumi_llm_inference.spec.pool import Placement
+from pulumi_llm_inference.spec.pool import CapacityType, Placement
 
 _NODE_PROVISIONING_SECONDS = 600
 """A GPU node that does not exist yet takes 2 to 8 minutes on the clouds."""
@@ -35,10 +40,12 @@ _UPDATE_WAVES = 4
 class ModelServerArgs(ModelServerSpec, Args):
     """Arguments of ModelServer."""
 
-    placement: Placement
-    """Where the replicas run: the `placement` of a GPU node pool."""
+    placements: list[Placement] = Field(min_length=1)
+    """Where the replicas may run, the preferred first: the `placement` of GPU node pools."""
     namespace: Input[str] = "default"
     """Namespace of every object. Default `default`."""
+    service_account_annotations: dict[str, Input[str]] = {}
+    """Annotations of the pods' ServiceAccount: what binds it to an identity of the cloud."""
     scrape_annotations: bool = False
     """Whether pods carry `prometheus.io/*` annotations. Only where no monitor scrapes the Service:
     both together count the queue twice. Default no."""
@@ -58,6 +65,8 @@ class ScaleTarget:
     """Labels of the server's objects."""
     engine: Engine
     """Engine, and so the names of its metrics."""
+    floor: str | None
+    """Name of the Deployment that serves beside it and is not scaled, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,9 @@ class ModelServer(pulumi.ComponentResource):
     url: Output[str]
     """Address within the cluster, e.g. `http://vllm-service.default.svc:8000`."""
     deployment: k8s.apps.v1.Deployment
-    """The replicas."""
+    """The replicas; where there is a floor, those beside it."""
+    floor: k8s.apps.v1.Deployment | None
+    """Replicas on capacity that stays, behind the same Service."""
     service: k8s.core.v1.Service
     """What requests are sent to."""
     service_account: k8s.core.v1.ServiceAccount
@@ -103,18 +114,18 @@ class ModelServer(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         spec = ModelServerArgs.model_validate(args)
-        require(model_server_problems(name, spec, spec.placement, name), f"ModelServer '{name}'")
+        require(model_server_problems(name, spec, spec.placements, name), f"ModelServer '{name}'")
         super().__init__("llm-inference:index:ModelServer", name, None, opts)
         self._name = name
         self._spec = spec
         self._engine = engine = ENGINES[spec.engine]
         self._labels = labels = object_labels(name, engine, spec.labels)
         self._scaler: str | None = None
-        selector = selector_labels(name, engine)
+        selector = server_labels(name, engine)
         service_name = spec.service_name or name
 
         def metadata(
-            object_name: str, annotations: Mapping[str, str] | None = None
+            object_name: str, annotations: Mapping[str, Input[str]] | None = None
         ) -> k8s.meta.v1.ObjectMetaArgs:
             return k8s.meta.v1.ObjectMetaArgs(
                 name=object_name, namespace=spec.namespace, labels=labels, annotations=annotations
@@ -122,39 +133,15 @@ class ModelServer(pulumi.ComponentResource):
 
         self.service_account = k8s.core.v1.ServiceAccount(
             f"{name}-account",
-            metadata=metadata(name),
+            metadata=metadata(name, spec.service_account_annotations or None),
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        ready_seconds = _NODE_PROVISIONING_SECONDS + _IMAGE_PULL_SECONDS + spec.startup_seconds
-        self.deployment = k8s.apps.v1.Deployment(
-            f"{name}-deployment",
-            metadata=metadata(name),
-            spec=k8s.apps.v1.DeploymentSpecArgs(
-                replicas=spec.replicas,
-                progress_deadline_seconds=ready_seconds,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=labels,
-                        annotations=scrape_annotations(engine) if spec.scrape_annotations else None,
-                    ),
-                    spec=pod_spec(name, spec, engine, spec.placement),
-                ),
-            ),
-            opts=pulumi.ResourceOptions.merge(
-                # Pods need what the server depends on, such as a pool's nodes, until they are gone.
-                pulumi.ResourceOptions(depends_on=opts.depends_on if opts else None),
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=[self.service_account],
-                    # The autoscaler writes it; a value of ours would undo its work at updates.
-                    ignore_changes=["spec.replicas"] if spec.replicas is None else None,
-                    custom_timeouts=pulumi.CustomTimeouts(
-                        create=f"{ready_seconds}s", update=f"{ready_seconds * _UPDATE_WAVES}s"
-                    ),
-                ),
-            ),
+        needs = opts.depends_on if opts else None
+        self.deployment = self._deployment(name, spec.replicas, spec.placements, needs)
+        lasting = [p for p in spec.placements if p.capacity_type is not CapacityType.SPOT]
+        self.floor = (
+            self._deployment(f"{name}-floor", spec.floor, lasting, needs) if spec.floor else None
         )
         self.service = k8s.core.v1.Service(
             f"{name}-service",
@@ -194,6 +181,45 @@ class ModelServer(pulumi.ComponentResource):
         )
         self.register_outputs({"url": self.url})
 
+    def _deployment(
+        self, name: str, replicas: int | None, placements: Sequence[Placement], needs: Any
+    ) -> k8s.apps.v1.Deployment:
+        """Replicas on these pools, which `needs` makes; none given: an autoscaler owns them."""
+        spec, engine = self._spec, self._engine
+        labels = object_labels(self._name, engine, spec.labels, instance=name)
+        ready_seconds = _NODE_PROVISIONING_SECONDS + _IMAGE_PULL_SECONDS + spec.startup_seconds
+        return k8s.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=spec.namespace, labels=labels),
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=replicas,
+                progress_deadline_seconds=ready_seconds,
+                selector=k8s.meta.v1.LabelSelectorArgs(
+                    match_labels=deployment_labels(name, engine)
+                ),
+                template=k8s.core.v1.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=labels,
+                        annotations=scrape_annotations(engine) if spec.scrape_annotations else None,
+                    ),
+                    spec=pod_spec(self._name, spec, engine, placements),
+                ),
+            ),
+            opts=pulumi.ResourceOptions.merge(
+                # Pods need what the server depends on, such as a pool's nodes, until they are gone.
+                pulumi.ResourceOptions(depends_on=needs),
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[self.service_account],
+                    # The autoscaler writes it; a value of ours would undo its work at updates.
+                    ignore_changes=["spec.replicas"] if replicas is None else None,
+                    custom_timeouts=pulumi.CustomTimeouts(
+                        create=f"{ready_seconds}s", update=f"{ready_seconds * _UPDATE_WAVES}s"
+                    ),
+                ),
+            ),
+        )
+
     def scale_target(self, scaler: str) -> ScaleTarget:
         """Give the replicas to an autoscaler.
 
@@ -220,4 +246,5 @@ class ModelServer(pulumi.ComponentResource):
             service=self._spec.service_name or self._name,
             labels=self._labels,
             engine=self._engine,
+            floor=f"{self._name}-floor" if self.floor else None,
         )

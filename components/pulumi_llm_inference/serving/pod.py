@@ -1,14 +1,15 @@
 """The pod of a model server, as a pure function of its spec."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi_kubernetes as k8s
 
 from pulumi_llm_inference.engines.base import Engine
-from pulumi_llm_inference.serving.labels import selector_labels
+from pulumi_llm_inference.serving.labels import server_labels
 from pulumi_llm_inference.spec.model_server import ModelServerSpec, SecretKey, WeightsCache
 from pulumi_llm_inference.spec.pool import Placement
+from pulumi_llm_inference.spec.shutdown import Shutdown, least, shutdown
 
 HTTP_PORT_NAME = "http"
 """Name of the API's port; Services and monitors refer to it by name."""
@@ -16,31 +17,28 @@ HTTP_PORT_NAME = "http"
 _PROBE_PERIOD_SECONDS = 10
 _PROBE_TIMEOUT_SECONDS = 5
 
-_DEREGISTRATION_SECONDS = 15
-"""How long a leaving pod still takes requests, until every proxy knows that it leaves."""
-
-_EXIT_SECONDS = 15
-"""Between the last request and the end of the process."""
+_LARGEST_WEIGHT = 100
+"""Of a preferred node affinity."""
 
 _CACHE_VOLUME = "cache"
 _SHARED_MEMORY_VOLUME = "shared-memory"
 
 
 def pod_spec(
-    name: str, spec: ModelServerSpec, engine: Engine, placement: Placement
+    name: str, spec: ModelServerSpec, engine: Engine, placements: Sequence[Placement]
 ) -> k8s.core.v1.PodSpecArgs:
-    """A pod that runs on its pool only, starts slowly, stops politely, and is not root."""
+    """A pod that runs on its pools only, starts slowly, stops politely, and is not root."""
+    end = shutdown(spec.drain_seconds, least([p.shutdown_seconds for p in placements]))
+    spec = spec.model_copy(update={"drain_seconds": end.drain_seconds})
     return k8s.core.v1.PodSpecArgs(
         service_account_name=name,
         automount_service_account_token=False,
         # Kubernetes would inject NAME_PORT variables, which engines read as settings of theirs.
         enable_service_links=False,
-        affinity=_affinity(placement),
-        tolerations=_tolerations(placement),
+        affinity=_affinity(placements),
+        tolerations=_tolerations(placements),
         topology_spread_constraints=[_spread(name, engine)],
-        termination_grace_period_seconds=_DEREGISTRATION_SECONDS
-        + spec.drain_seconds
-        + _EXIT_SECONDS,
+        termination_grace_period_seconds=end.grace_seconds,
         security_context=k8s.core.v1.PodSecurityContextArgs(
             run_as_non_root=True,
             run_as_user=engine.user_id,
@@ -50,7 +48,7 @@ def pod_spec(
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
-        containers=[_container(spec, engine, placement)],
+        containers=[_container(spec, engine, placements[0].gpu_resource, end)],
         volumes=[
             _cache_volume(spec.weights_cache),
             k8s.core.v1.VolumeArgs(
@@ -73,10 +71,10 @@ def scrape_annotations(engine: Engine) -> dict[str, str]:
 
 
 def _container(
-    spec: ModelServerSpec, engine: Engine, placement: Placement
+    spec: ModelServerSpec, engine: Engine, gpu_resource: str, end: Shutdown
 ) -> k8s.core.v1.ContainerArgs:
     arguments = engine.arguments(spec) if spec.args is None else spec.args
-    gpus = {placement.gpu_resource: str(spec.gpus)}
+    gpus = {gpu_resource: str(spec.gpus)}
     health = k8s.core.v1.HTTPGetActionArgs(path=engine.health_path, port=HTTP_PORT_NAME)
 
     def probe(failures: int) -> k8s.core.v1.ProbeArgs:
@@ -101,7 +99,7 @@ def _container(
         liveness_probe=probe(failures=3),
         lifecycle=k8s.core.v1.LifecycleArgs(
             pre_stop=k8s.core.v1.LifecycleHandlerArgs(
-                sleep=k8s.core.v1.SleepActionArgs(seconds=_DEREGISTRATION_SECONDS)
+                sleep=k8s.core.v1.SleepActionArgs(seconds=end.deregistration_seconds)
             )
         ),
         security_context=k8s.core.v1.SecurityContextArgs(
@@ -134,30 +132,44 @@ def _environment(spec: ModelServerSpec, engine: Engine) -> list[k8s.core.v1.EnvV
     ]
 
 
-def _affinity(placement: Placement) -> k8s.core.v1.AffinityArgs:
+def _affinity(placements: Sequence[Placement]) -> k8s.core.v1.AffinityArgs:
+    """Any of the pools, and the earlier the better.
+
+    Nodes that exist are preferred so; which pool grows is for the node autoscaler to say.
+    """
+    terms = [_node_term(placement) for placement in placements]
+    step = _LARGEST_WEIGHT // len(terms)
     return k8s.core.v1.AffinityArgs(
         node_affinity=k8s.core.v1.NodeAffinityArgs(
             required_during_scheduling_ignored_during_execution=k8s.core.v1.NodeSelectorArgs(
-                node_selector_terms=[
-                    k8s.core.v1.NodeSelectorTermArgs(
-                        match_expressions=[
-                            k8s.core.v1.NodeSelectorRequirementArgs(
-                                key=key, operator="In", values=[value]
-                            )
-                            for key, value in placement.node_labels.items()
-                        ]
-                    )
-                ]
-            )
+                node_selector_terms=terms
+            ),
+            preferred_during_scheduling_ignored_during_execution=[
+                k8s.core.v1.PreferredSchedulingTermArgs(
+                    weight=_LARGEST_WEIGHT - index * step, preference=term
+                )
+                for index, term in enumerate(terms[:-1])
+            ]
+            or None,
         )
     )
 
 
-def _tolerations(placement: Placement) -> list[k8s.core.v1.TolerationArgs]:
+def _node_term(placement: Placement) -> k8s.core.v1.NodeSelectorTermArgs:
+    return k8s.core.v1.NodeSelectorTermArgs(
+        match_expressions=[
+            k8s.core.v1.NodeSelectorRequirementArgs(key=key, operator="In", values=[value])
+            for key, value in placement.node_labels.items()
+        ]
+    )
+
+
+def _tolerations(placements: Sequence[Placement]) -> list[k8s.core.v1.TolerationArgs]:
     # `Exists`, because clouds give the same taint different values.
+    taints = dict.fromkeys((t.key, t.effect.value) for p in placements for t in p.taints)
     return [
-        k8s.core.v1.TolerationArgs(key=taint.key, operator="Exists", effect=taint.effect.value)
-        for taint in placement.taints
+        k8s.core.v1.TolerationArgs(key=key, operator="Exists", effect=effect)
+        for key, effect in taints
     ]
 
 
@@ -166,7 +178,7 @@ def _spread(name: str, engine: Engine) -> k8s.core.v1.TopologySpreadConstraintAr
         max_skew=1,
         topology_key="kubernetes.io/hostname",
         when_unsatisfiable="ScheduleAnyway",
-        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector_labels(name, engine)),
+        label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=server_labels(name, engine)),
     )
 
 

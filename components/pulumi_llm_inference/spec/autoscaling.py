@@ -45,6 +45,17 @@ class AutoscalingMethod(StrEnum):
     """KEDA ScaledObject on Prometheus queries."""
 
 
+class MetricsSource(StrEnum):
+    """What collects the servers' metrics: it decides which monitors and queries work."""
+
+    PROMETHEUS = "prometheus"
+    """A Prometheus with prometheus-operator in the cluster."""
+    GOOGLE = "google"
+    """Google Cloud's managed collection, on GKE."""
+    AZURE = "azure"
+    """Azure Monitor's managed Prometheus, on AKS."""
+
+
 class PolicyType(StrEnum):
     """What a scaling policy counts."""
 

@@ -21,6 +21,7 @@ OWN_LABELS = frozenset(
         "app.kubernetes.io/instance",
         "app.kubernetes.io/managed-by",
         "app.kubernetes.io/name",
+        "app.kubernetes.io/part-of",
         "llm-d.ai/engine-type",
         "llm-d.ai/inference-serving",
     }
@@ -75,7 +76,7 @@ class WeightsCache(Spec):
 
 
 class ModelServerSpec(Spec):
-    """One model, served by one engine on one pool."""
+    """One model, served by one engine."""
 
     engine: EngineName = EngineName.VLLM
     """Inference server. Default `vllm`."""
@@ -88,6 +89,9 @@ class ModelServerSpec(Spec):
     """Name that requests use. Default: `model`."""
     replicas: int | None = Field(default=1, ge=1)
     """Fixed number of replicas. Default 1. None: an autoscaler owns it."""
+    floor: int = Field(default=0, ge=0)
+    """Replicas on capacity that is not spot, beside `replicas`; no autoscaler moves them. Default
+    0."""
     gpus: int = Field(default=1, ge=1)
     """GPUs of each replica. Default 1."""
     tensor_parallel_size: int | None = Field(default=None, ge=1)
@@ -125,7 +129,8 @@ class ModelServerSpec(Spec):
     startup_seconds: int = Field(default=1800, ge=60)
     """Longest time from container start to a loaded model, download included. Default 1800."""
     drain_seconds: int = Field(default=45, ge=1)
-    """Time that running requests get to finish when a replica is taken away. Default 45."""
+    """Time that running requests get to finish when a replica is taken away. Default 45; less where
+    spot nodes give less."""
     service_name: str | None = None
     """Name of the Service. Default: the model server's."""
     service_type: ServiceType = ServiceType.CLUSTER_IP
@@ -146,8 +151,11 @@ class NamedModelSpec(ModelServerSpec):
 
     name: str
     """Unique in the environment; the Deployment and what belongs to it are named so."""
-    pool: str
-    """Name of the pool that the replicas run on."""
+    pools: list[str] = Field(min_length=1)
+    """Names of the pools that the replicas may run on, the preferred first."""
+    weights_bucket: str | None = Field(default=None, min_length=1)
+    """Bucket that the pods may read, without a key. GKE and EKS: its name; AKS: resource id of
+    the blob container. Default: none."""
     autoscaling: AutoscalerSpec | None = None
     """What moves the replicas. Default: nothing, `replicas` stays."""
 

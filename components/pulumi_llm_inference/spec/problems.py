@@ -22,7 +22,7 @@ class Problem:
     """One thing that is wrong, where it is, and what to do about it."""
 
     path: str
-    """Where it stands, as the user wrote it: `models[1].pool`."""
+    """Where it stands, as the user wrote it: `models[1].pools[0]`."""
     message: str
     """What is wrong, with the offending value."""
     cure: str = ""

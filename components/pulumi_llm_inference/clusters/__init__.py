@@ -1,0 +1,1 @@
+"""Kubernetes clusters, and the identities that their pods read storage with."""
