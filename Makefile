@@ -11,7 +11,7 @@ INSTALL := $(VENV)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help up status load down clean preview env tools test test-fast test-go lint
+.PHONY: help up status load down clean deploy preview env tools test test-fast test-go lint
 
 help: ## Show what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,20 @@ status: .venv/installed ## Show nodes, pods and autoscalers
 load: .venv/installed ## Simulate load: WAITING=40 [MODEL=deployment] [LOST=1|all]
 	@$(LOCAL) load $(or $(WAITING),$(error set WAITING: make load WAITING=40)) \
 		$(if $(MODEL),--model $(MODEL)) $(if $(LOST),--lost $(LOST))
+
+# The extra that brings a cloud's SDK, by how its environments' names begin.
+EXTRA_gke := gcp
+EXTRA_eks := aws
+EXTRA_aks := azure
+EXTRA = $(EXTRA_$(firstword $(subst -, ,$(STACK))))
+
+deploy: .venv/installed ## Deploy an environment to its cloud with your pulumi login: STACK=gke-dev
+	@test -n "$(EXTRA)" || { echo "STACK=$(STACK) is no cloud's environment: make deploy STACK=gke-dev"; exit 2; }
+	@echo "installing the SDK of $(EXTRA)"
+	@$(INSTALL) --constraint requirements-clouds.txt --editable '.[$(EXTRA)]'
+	@$(VENV)/llm-inference preview $(STACK) >/dev/null
+	@pulumi stack select --create $(STACK)
+	@pulumi up --stack $(STACK)
 
 down: $(if $(wildcard .local),.venv/installed) ## Stop everything, leave nothing running
 	@test ! -d .local || $(LOCAL) down
@@ -46,7 +60,7 @@ tools: .venv/installed ## Get every program that up and test need
 	@$(LOCAL) tools
 
 test: .venv/installed-dev tools ## Run all tests
-	@PATH="$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(CURDIR)/.tools/pulumi/bin:$$PATH" pytest
+	@PATH="$(CURDIR)/tests/clouds/bin:$(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(CURDIR)/.tools/pulumi/bin:$$PATH" pytest
 
 test-fast: .venv/installed-dev ## Run the tests that need no program
 	@$(VENV)/pytest tests/unit tests/contract
@@ -67,6 +81,6 @@ lint: .venv/installed-dev ## Check style and types
 	@$(INSTALL) -r requirements.txt -e .
 	@touch $@
 
-.venv/installed-dev: .venv/installed requirements-dev.txt
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-clouds.txt
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@

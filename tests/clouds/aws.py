@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -481,7 +482,7 @@ def answer_group(request: Request) -> tuple[str, dict[str, Any]]:
 
 
 def _group_name(cluster: str, group: str) -> str:
-    return f"eks-{group}-{short(f'{cluster} {group}', 8)}"
+    return f"eks-{group}-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{group}.{cluster}')}"
 
 
 def pools_of_group(request: Request, _: str) -> list[Pool]:

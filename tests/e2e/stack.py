@@ -25,6 +25,8 @@ class Stack:
     name: str
     variables: Mapping[str, str] = field(default_factory=dict)
     """What commands get beside the plane's own."""
+    project: Path = ROOT
+    """Folder of the Pulumi project."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,23 +49,22 @@ class Stack:
     def configure(self, config: Mapping[str, Any]) -> None:
         """Make the stack, or give it another configuration."""
         new = not self.config.exists()
-        values = {
-            key if ":" in key else f"llm-inference:{key}": value for key, value in config.items()
-        }
+        name = yaml.safe_load((self.project / "Pulumi.yaml").read_text())["name"]
+        values = {key if ":" in key else f"{name}:{key}": value for key, value in config.items()}
         self.config.write_text(yaml.safe_dump({"config": values}))
         if new:
             # Made in a project of the same name: `stack init` writes beside its Pulumi.yaml.
             project = self.folder / "Pulumi.yaml"
-            project.write_text("name: llm-inference\nruntime: python\n")
+            project.write_text(f"name: {name}\nruntime: python\n")
             self.pulumi("stack", "init", self.name, cwd=self.folder, stack=False)
 
     def pulumi(
-        self, *arguments: str, cwd: Path = ROOT, stack: bool = True, check: bool = True
+        self, *arguments: str, cwd: Path | None = None, stack: bool = True, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run the CLI; `check` shows its output where it fails."""
         done = subprocess.run(
             self._command(arguments, stack),
-            cwd=cwd,
+            cwd=cwd or self.project,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -80,7 +81,7 @@ class Stack:
         """Start an update and kill the engine, and all that it started, at a moment of it."""
         process = subprocess.Popen(
             self._command(("up", "--yes", "--skip-preview"), stack=True),
-            cwd=ROOT,
+            cwd=self.project,
             env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
