@@ -29,16 +29,15 @@ load: .venv/installed ## Simulate load: WAITING=40 [MODEL=deployment] [LOST=1|al
 	@$(LOCAL) load $(or $(WAITING),$(error set WAITING: make load WAITING=40)) \
 		$(if $(MODEL),--model $(MODEL)) $(if $(LOST),--lost $(LOST))
 
-# The extra that brings a cloud's SDK, by how its environments' names begin.
+# The extra that brings a cloud's SDK, by how its environments' names begin; none for the others.
 EXTRA_gke := gcp
 EXTRA_eks := aws
 EXTRA_aks := azure
-EXTRA = $(EXTRA_$(firstword $(subst -, ,$(STACK))))
+EXTRA := $(EXTRA_$(firstword $(subst -, ,$(STACK))))
+SDK := $(EXTRA:%=.venv/installed-%)
 
-deploy: .venv/installed ## Deploy an environment to its cloud with your pulumi login: STACK=gke-dev
-	@test -n "$(EXTRA)" || { echo "STACK=$(STACK) is no cloud's environment: make deploy STACK=gke-dev"; exit 2; }
-	@echo "installing the SDK of $(EXTRA)"
-	@$(INSTALL) --constraint requirements-clouds.txt --editable '.[$(EXTRA)]'
+deploy: .venv/installed $(SDK) ## Deploy an environment to its cloud, with your pulumi login: STACK=gke-dev
+	@test -n "$(EXTRA)" || { echo "'$(STACK)' is no cloud's environment: make deploy STACK=gke-dev"; exit 2; }
 	@$(VENV)/llm-inference preview $(STACK) >/dev/null
 	@pulumi stack select --create $(STACK)
 	@pulumi up --stack $(STACK)
@@ -50,7 +49,7 @@ clean: down ## Also remove the programs, the virtual environment and all caches
 	@rm -rf .tools .venv build dist components/*.egg-info .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
-preview: .venv/installed ## Render the environment offline into .local/preview
+preview: .venv/installed $(SDK) ## Render the environment offline into .local/preview
 	@$(VENV)/llm-inference preview $(STACK) --out .local/preview
 
 env: .venv/installed ## Write .local/env, to be sourced, without starting anything
@@ -79,6 +78,12 @@ lint: .venv/installed-dev ## Check style and types
 	@test -x $(VENV)/python || $(PYTHON) -m venv .venv
 	@echo "installing the Python packages"
 	@$(INSTALL) -r requirements.txt -e .
+	@touch $@
+
+.venv/installed-gcp .venv/installed-aws .venv/installed-azure: .venv/installed-%: \
+		.venv/installed requirements-clouds.txt
+	@echo "installing the SDK of the cloud: $*"
+	@$(INSTALL) --constraint requirements-clouds.txt --editable '.[$*]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed requirements-dev.txt requirements-clouds.txt

@@ -15,5 +15,14 @@ except SpecError as error:
 for warning in warnings:
     pulumi.log.warn(str(warning))
 
+EXTRAS = {"pulumi_gcp": "gcp", "pulumi_aws": "aws", "pulumi_azure_native": "azure"}
+"""What installs a cloud's SDK."""
+
 # One module a cloud, named like it, so that no stack imports another cloud's SDK.
-import_module(environment.cloud).deploy(environment)
+try:
+    import_module(environment.cloud).deploy(environment)
+except ModuleNotFoundError as error:
+    if error.name not in EXTRAS:
+        raise
+    command = f"pip install 'pulumi-llm-inference[{EXTRAS[error.name]}]'"
+    raise pulumi.RunError(f"cloud: '{environment.cloud}' needs {error.name} ({command})") from None

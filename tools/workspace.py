@@ -132,6 +132,11 @@ class Workspace:
                 f"no environment {self.target.stack!r}: {environment} is not there.\n"
                 f"Set STACK to one of: {', '.join(known)}."
             )
+        if (cloud := _cloud(environment)) != "local":
+            raise WorkspaceError(
+                f"the environment {self.target.stack!r} runs on {cloud}: "
+                f"make deploy STACK={self.target.stack}"
+            )
         (self.folder / "state").mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
         passphrase = self.folder / "passphrase"
@@ -348,6 +353,14 @@ class Workspace:
         )
         if done.returncode:
             raise WorkspaceError(f"deployment {namespace}/{deployment}: {done.stderr.strip()}")
+
+
+def _cloud(environment: Path) -> str:
+    """Return where an environment runs; what is no environment is the preview's to say."""
+    try:
+        return yaml.safe_load(environment.read_text())["config"]["llm-inference:cloud"]
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return "local"
 
 
 def _write_private(file: Path, text: str) -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pulumi
@@ -350,14 +350,34 @@ def test_components_refuse_it_too(cloud: str, args: dict[str, Any], said: str) -
 def test_an_environment_is_previewed_without_the_other_clouds(
     mine: str, others: tuple[str, str]
 ) -> None:
-    """None in sys.modules makes an import fail as if the package were not installed."""
-    missing = "; ".join(f"sys.modules['{name}'] = None" for name in others)
-    program = (
-        f"import sys; {missing}; sys.argv = ['llm-inference', 'preview', '{mine}-prod']; "
-        "from pulumi_llm_inference.cli import app; app()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = preview_without(others, f"{mine}-prod")
     assert done.returncode == 0, done.stderr
     assert "Kubernetes objects" in done.stdout
+
+
+def test_a_missing_sdk_is_said() -> None:
+    done = preview_without(["pulumi_gcp"], "gke-prod")
+    assert done.returncode == 1
+    assert "'gke' needs pulumi_gcp (pip install 'pulumi-llm-inference[gcp]')" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def preview_without(packages: Iterable[str], name: str) -> subprocess.CompletedProcess[str]:
+    """Preview an environment as if these packages were not installed."""
+    program = f"""
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name in {list(packages)}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+sys.argv = ["llm-inference", "preview", "{name}"]
+from pulumi_llm_inference.cli import app
+app()
+"""
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )

@@ -38,12 +38,18 @@ def test_the_tracked_environment_is_copied_and_its_salt_kept(
     copy = made.folder / "Pulumi.local.yaml"
     assert copy.read_text() == tracked
     copy.write_text(f"{tracked}encryptionsalt: v1:abc=:v1:def\n")
-    environment.write_text(tracked.replace("local #", "other #"))
+    environment.write_text(tracked.replace("cloud: local #", "namespace: other #"))
     made.prepare()
     assert yaml.safe_load(copy.read_text()) == {
-        "config": {"llm-inference:cloud": "other"},
+        "config": {"llm-inference:namespace": "other"},
         "encryptionsalt": "v1:abc=:v1:def",
     }
+
+
+def test_a_clouds_environment_is_not_deployed_here(tmp_path: Path, environment: Path) -> None:
+    environment.write_text("config:\n  llm-inference:cloud: gke\n")
+    with pytest.raises(WorkspaceError, match="runs on gke: make deploy STACK=local"):
+        make(tmp_path).prepare()
 
 
 def test_secrets_are_their_owners_only_and_the_passphrase_stays(
