@@ -29,18 +29,20 @@ load: .venv/installed ## Simulate load: WAITING=40 [MODEL=deployment] [LOST=1|al
 	@$(LOCAL) load $(or $(WAITING),$(error set WAITING: make load WAITING=40)) \
 		$(if $(MODEL),--model $(MODEL)) $(if $(LOST),--lost $(LOST))
 
-# The extra that brings a cloud's SDK, by how its environments' names begin; none for the others.
+# The extra that brings the SDK of the environment's cloud; none for simulated nodes.
 EXTRA_gke := gcp
 EXTRA_eks := aws
 EXTRA_aks := azure
-EXTRA := $(EXTRA_$(firstword $(subst -, ,$(STACK))))
+CLOUD = $(shell sed -n 's/^ *llm-inference:cloud: *//p' stacks/environments/Pulumi.$(STACK).yaml 2>&1)
+EXTRA := $(EXTRA_$(CLOUD))
 SDK := $(EXTRA:%=.venv/installed-%)
 
 deploy: .venv/installed $(SDK) ## Deploy an environment to its cloud, with your pulumi login: STACK=gke-dev
-	@test -n "$(EXTRA)" || { echo "'$(STACK)' is no cloud's environment: make deploy STACK=gke-dev"; exit 2; }
+	@test -n "$(EXTRA)" || { echo "$(STACK) is no cloud's environment ($(CLOUD)): make deploy STACK=gke-dev"; exit 2; }
 	@$(VENV)/llm-inference preview $(STACK) >/dev/null
 	@pulumi stack select --create $(STACK)
-	@pulumi up --stack $(STACK)
+	@# What autoscalers changed since would else be set back to what is remembered of it.
+	@pulumi up --refresh --stack $(STACK)
 
 down: $(if $(wildcard .local),.venv/installed) ## Stop everything, leave nothing running
 	@test ! -d .local || $(LOCAL) down

@@ -24,5 +24,5 @@ def deploy(environment: AksEnvironmentSpec) -> None:
         )
         for pool in environment.pools
     }
-    addons = {"pool_priorities": cloud.growth_order(environment)}
+    addons = {"pool_priorities": environment.growth_order}
     cloud.deploy(environment, home, pools, AksStorageAccess, addons)

@@ -1,39 +1,25 @@
 """What the environments of all clouds have in common: a cluster, and what is on it once."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 import workloads
+from ground import Ground, Storage
 from pulumi_llm_inference import Addons
 from pulumi_llm_inference.checks.addons import metrics_source
 from pulumi_llm_inference.spec.addons import AddonsSpec
-from pulumi_llm_inference.spec.autoscaling import AutoscalingMethod
 from pulumi_llm_inference.spec.environment import CloudEnvironmentSpec
 from pulumi_llm_inference.spec.pool import GpuNodePoolSpec, NamedPoolSpec
 
+if TYPE_CHECKING:  # at run time only one cloud's package is installed
+    from ground import GpuNodePool
+    from pulumi_llm_inference import AksCluster, EksCluster, GkeCluster
 
-class Cluster(Protocol):
-    """What GkeCluster, EksCluster and AksCluster have in common."""
-
-    @property
-    def kubeconfig(self) -> pulumi.Output[str]:
-        """Credentials; secret."""
-        ...
-
-    @property
-    def connection(self) -> Mapping[str, Any]:
-        """What a GPU node pool needs to know, by the names of its arguments."""
-        ...
-
-    @property
-    def storage_connection(self) -> Mapping[str, Any]:
-        """What storage access needs to know, by the names of its arguments."""
-        ...
+    Cluster = AksCluster | EksCluster | GkeCluster
 
 
 @dataclass(frozen=True)
@@ -50,7 +36,7 @@ class Home:
 
 def home(
     environment: CloudEnvironmentSpec,
-    component: Callable[[str, Mapping[str, Any]], Cluster],
+    component: "Callable[[str, Mapping[str, Any]], Cluster]",
     borrowed: Mapping[str, Iterable[str]],
     args: Mapping[str, Any] | None = None,
 ) -> Home:
@@ -85,27 +71,16 @@ def pool_args(environment: CloudEnvironmentSpec, pool: NamedPoolSpec) -> dict[st
     """What the environment says of a pool."""
     cluster = environment.cluster
     args = {field: getattr(pool, field) for field in GpuNodePoolSpec.model_fields}
-    return {**args, "zones": pool.zones or (cluster.zones if cluster else [])}
-
-
-def growth_order(environment: CloudEnvironmentSpec) -> list[list[str]]:
-    """The pools in groups, the one to grow first at the front: as models prefer them.
-
-    A node autoscaler has one order for all models, so a pool stands where the model stands that
-    wants it last.
-    """
-    places: dict[int, list[str]] = defaultdict(list)
-    for pool in environment.pools:
-        lists = [model.pools for model in environment.models if pool.name in model.pools]
-        places[max((names.index(pool.name) for names in lists), default=0)].append(pool.name)
-    return [names for _, names in sorted(places.items())]
+    if cluster is None:
+        return args
+    return {**args, "zones": pool.zones or cluster.zones, "tags": cluster.tags}
 
 
 def deploy(
     environment: CloudEnvironmentSpec,
     home: Home,
-    pools: "Mapping[str, workloads.GpuNodePool]",
-    storage: workloads.Storage,
+    pools: "Mapping[str, GpuNodePool]",
+    storage: Storage,
     addons: Mapping[str, Any] | None = None,
 ) -> None:
     """Install what the cluster needs once (`addons` has what the cloud adds), then the models."""
@@ -118,7 +93,7 @@ def deploy(
             {
                 **{field: getattr(environment.addons, field) for field in AddonsSpec.model_fields},
                 "cloud": environment.cloud,
-                "methods": environment.methods or list(AutoscalingMethod),
+                "methods": environment.methods,
                 "kubernetes_version": environment.kubernetes_version,
                 "prometheus_address": environment.monitoring.prometheus_address,
                 **(addons or {}),
@@ -128,7 +103,7 @@ def deploy(
     workloads.deploy(
         environment,
         pools,
-        workloads.Ground(
+        Ground(
             options=options,
             ready=ready,
             prometheus_address=address,

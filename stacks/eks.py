@@ -6,8 +6,8 @@ from pulumi_llm_inference.spec.environment import EksEnvironmentSpec
 from pulumi_llm_inference.spec.pool import EksAmi
 
 _BORROWED = {
-    "connection": ("cluster_name", "region", "node_role_arn", "subnet_ids"),
-    "storageConnection": ("cluster_name",),
+    "connection": ("cluster_name", "region", "kubernetes_version", "node_role_arn", "subnet_ids"),
+    "storageConnection": ("cluster_name", "region"),
 }
 
 
@@ -37,7 +37,7 @@ def deploy(environment: EksEnvironmentSpec) -> None:
             "region": home.connection["region"],
             "pool_priorities": [
                 [pools[name].node_group.node_group_name for name in group]
-                for group in cloud.growth_order(environment)
+                for group in environment.growth_order
             ],
         },
     )

@@ -3,7 +3,7 @@
 import cloud
 from pulumi_llm_inference import GkeCluster, GkeGpuNodePool, GkeMetricsAccess, GkeStorageAccess
 from pulumi_llm_inference.addons.google_adapter import PODS
-from pulumi_llm_inference.spec.addons import PrometheusKind
+from pulumi_llm_inference.spec.addons import Addon, addons_needed
 from pulumi_llm_inference.spec.environment import GkeEnvironmentSpec
 
 _BORROWED = {
@@ -22,7 +22,8 @@ def deploy(environment: GkeEnvironmentSpec) -> None:
         for pool in environment.pools
     }
     addons = {}
-    if environment.addons.prometheus is PrometheusKind.MANAGED and not environment.cluster_stack:
+    needed = addons_needed(environment.cloud, environment.addons, frozenset(environment.methods))
+    if Addon.GOOGLE_ADAPTER in needed and not environment.cluster_stack:
         access = GkeMetricsAccess("metrics", {"project": home.connection["project"], "pods": PODS})
         addons["identity_annotations"] = access.service_account_annotations
     cloud.deploy(environment, home, pools, GkeStorageAccess, addons)

@@ -1,6 +1,7 @@
 """An environment on a cluster whose GPU nodes are simulated."""
 
 import workloads
+from ground import Ground
 from pulumi_llm_inference import SimulatedGpuNodePool
 from pulumi_llm_inference.spec.environment import EnvironmentSpec
 from pulumi_llm_inference.spec.pool import GpuNodePoolSpec
@@ -14,5 +15,5 @@ def deploy(environment: EnvironmentSpec) -> None:
         )
         for pool in environment.pools
     }
-    ground = workloads.Ground(prometheus_address=environment.prometheus_address)
+    ground = Ground(prometheus_address=environment.prometheus_address)
     workloads.deploy(environment, pools, ground)

@@ -1,68 +1,20 @@
 """Models, their autoscalers and their monitors: the same on every cloud."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pulumi
 import pulumi_kubernetes as k8s
 
+from ground import Ground
 from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler
-from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec, MetricsSource
+from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
 from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
 from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec, NamedModelSpec
 
-if TYPE_CHECKING:  # at run time only one cloud's package is installed
-    from pulumi_llm_inference import (
-        AksGpuNodePool,
-        EksGpuNodePool,
-        GkeGpuNodePool,
-        SimulatedGpuNodePool,
-    )
-
-    GpuNodePool = AksGpuNodePool | EksGpuNodePool | GkeGpuNodePool | SimulatedGpuNodePool
-
-
-class StorageAccess(Protocol):
-    """What lets the pods of a model read a bucket."""
-
-    @property
-    def service_account_annotations(self) -> Mapping[str, pulumi.Input[str]]:
-        """Annotations of their ServiceAccount."""
-        ...
-
-    @property
-    def pod_labels(self) -> Mapping[str, str]:
-        """Labels of the pods."""
-        ...
-
-
-Storage = Callable[[str, Mapping[str, Any]], StorageAccess]
-"""Makes one: a cloud's component."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What the models stand on. By default: the cluster in use, with all that it needs."""
-
-    options: pulumi.ResourceOptions = field(default_factory=pulumi.ResourceOptions)
-    """For whatever is in the cluster."""
-    ready: list[pulumi.Resource] = field(default_factory=list)
-    """What makes the kinds of monitors and autoscalers."""
-    prometheus_address: str | None = None
-    """URL that KEDA asks."""
-    source: MetricsSource = MetricsSource.PROMETHEUS
-    """Who scrapes."""
-    storage: Storage | None = None
-    """Lets pods read buckets."""
-
-    @property
-    def options_when_ready(self) -> pulumi.ResourceOptions:
-        """For monitors and autoscalers."""
-        return pulumi.ResourceOptions.merge(
-            self.options, pulumi.ResourceOptions(depends_on=self.ready)
-        )
+if TYPE_CHECKING:
+    from ground import GpuNodePool
 
 
 def deploy(
@@ -117,6 +69,8 @@ def _server(
     args = {name: getattr(model, name) for name in ModelServerSpec.model_fields}
     if model.autoscaling:
         args["replicas"] = None
+    mine = [pools[name] for name in model.pools]
+    needs: list[pulumi.Resource] = [*mine]
     if model.weights_bucket and ground.storage:
         access = ground.storage(
             model.name,
@@ -128,7 +82,8 @@ def _server(
         )
         args["service_account_annotations"] = access.service_account_annotations
         args["labels"] = {**model.labels, **access.pod_labels}
-    mine = [pools[name] for name in model.pools]
+        # A pod that starts before the access is there never gets it (EKS).
+        needs.append(access)
     return ModelServer(
         model.name,
         {
@@ -137,7 +92,7 @@ def _server(
             "namespace": namespace,
             "scrape_annotations": environment.monitoring.kind is MonitorKind.NONE,
         },
-        pulumi.ResourceOptions.merge(ground.options, pulumi.ResourceOptions(depends_on=mine)),
+        pulumi.ResourceOptions.merge(ground.options, pulumi.ResourceOptions(depends_on=needs)),
     )
 
 

@@ -16,6 +16,9 @@ def main() -> None:
     state = State.of_environment()
     info = json.loads(os.environ.get("KUBERNETES_EXEC_INFO", "{}"))
     if cloud == "gke":
+        parser = argparse.ArgumentParser(prog="gke-gcloud-auth-plugin")
+        parser.add_argument("--use_application_default_credentials", action="store_true")
+        parser.parse_args(arguments)
         # Google's plugin is not told a cluster's name; its address where the kubeconfig says
         # provideClusterInfo.
         server = info.get("spec", {}).get("cluster", {}).get("server")

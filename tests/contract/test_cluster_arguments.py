@@ -324,7 +324,13 @@ def aks_content(inputs: Mapping[str, Any]) -> dict[str, Any]:
     ids = inputs["identity"]["userAssignedIdentities"]
     top["identity"] = {**inputs["identity"], "userAssignedIdentities": {one: {} for one in ids}}
     left_out = AKS_WITHOUT_MODEL | AKS_ON_TOP
-    return {**top, "properties": {key: inputs[key] for key in inputs if key not in left_out}}
+    properties = {key: inputs[key] for key in inputs if key not in left_out}
+    # The one part that the API spells with hyphens; azure-native does it for us.
+    properties["autoScalerProfile"] = {
+        re.sub("[A-Z]", lambda upper: f"-{upper[0].lower()}", key): value
+        for key, value in inputs["autoScalerProfile"].items()
+    }
+    return {**top, "properties": properties}
 
 
 def unknown_keys(sent: Any, understood: Any, path: str = "") -> Iterator[str]:

@@ -177,6 +177,11 @@ def test_what_spot_takes_comes_back_on_demand(
     lasting, spot = (pool["name"] for pool in config["pools"])
     # Nodes that exist are taken first, so some of the burst may be where the floor is.
     wait_until(lambda: len(pools_in_use(plane)) == 5 and spot in pools_in_use(plane), 60)
+    before = {node["metadata"]["uid"] for node in gpu_nodes(plane)}
+    config["pools"][1]["maxNodes"] += 2
+    stack.configure(config)
+    stack.up("--refresh")
+    assert {node["metadata"]["uid"] for node in gpu_nodes(plane)} == before
     [pool] = [pool.name for pool in cloud.pools() if "spot" in pool.name]
     cloud.reclaim(pool, seconds=120)
 
@@ -213,6 +218,33 @@ def evict(plane: ControlPlane, pod: str) -> str:
     except subprocess.CalledProcessError as error:
         return str(error.stderr)
     return ""
+
+
+def test_a_cluster_that_somebody_else_made(
+    plane: ControlPlane, stack: Stack, cloud: SimulatedCloud
+) -> None:
+    where = {"name": "theirs", "location": "us-central1", "project": "my-project"}
+    path = "projects/my-project/locations/us-central1/clusters/theirs"
+    cloud.given("gcp:container/cluster:Cluster", path, **where, masterVersion="1.36.3-gke.1000")
+    config = deployable(tracked_config("gke-dev"))
+    zones = config.pop("cluster")["zones"]
+    config["pools"][0]["zones"] = zones
+    config["existingCluster"] = {
+        "kubeconfig": str(plane.kubeconfig),
+        "clusterName": "theirs",
+        "location": "us-central1",
+        "project": "my-project",
+        "serviceAccount": "nodes@my-project.iam.gserviceaccount.com",
+    }
+    stack.configure(config)
+    try:
+        stack.up()
+        assert_all_run(plane, config)
+        stack.up("--expect-no-changes")
+    finally:
+        stack.destroy()
+        [theirs] = cloud.resources()
+        cloud.state.forget(theirs.type, theirs.id)
 
 
 @pytest.mark.parametrize("name", CLOUDS)

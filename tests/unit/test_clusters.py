@@ -7,12 +7,14 @@ import ipaddress
 import json
 import textwrap
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 import yaml
+from pulumi.output import UNKNOWN
 
 from pulumi_llm_inference.checks.cluster import cluster_problems
 from pulumi_llm_inference.clusters.aks import AksCluster, dns_prefix
@@ -21,9 +23,11 @@ from pulumi_llm_inference.clusters.eks import EksCluster, zone_subnets
 from pulumi_llm_inference.clusters.gke import GkeCluster
 from pulumi_llm_inference.clusters.kubeconfig import aks_kubeconfig, eks_kubeconfig, gke_kubeconfig
 from pulumi_llm_inference.clusters.names import shortened, unique
+from pulumi_llm_inference.clusters.policies import partition
 from pulumi_llm_inference.clusters.storage_aks import AksStorageAccess
 from pulumi_llm_inference.clusters.storage_eks import EksStorageAccess
 from pulumi_llm_inference.clusters.storage_gke import GkeStorageAccess
+from pulumi_llm_inference.clusters.waiting import after
 from pulumi_llm_inference.nodes.aks import AksGpuNodePool, AksGpuNodePoolArgs
 from pulumi_llm_inference.nodes.eks import EksGpuNodePool, EksGpuNodePoolArgs
 from pulumi_llm_inference.nodes.gke import GkeGpuNodePool, GkeGpuNodePoolArgs
@@ -117,6 +121,45 @@ def test_kubeconfigs_are_secrets(cloud: str) -> None:
     assert cluster(cloud).one("kubernetes") == {"kubeconfig": {"secret": True}}
 
 
+def before(recording: Recording, name: str) -> set[str]:
+    """Kind and name of all that is made before a resource, and deleted after it."""
+    by_urn = {item.urn: item for item in recording.resources}
+    [found] = [item for item in recording.resources if item.name == name]
+    waiting, made = list(found.dependencies), set()
+    while waiting:
+        urn = waiting.pop()
+        if urn not in made:
+            made.add(urn)
+            waiting += by_urn[urn].dependencies
+    return {f"{by_urn[urn].type.rsplit(':', 1)[1]} {by_urn[urn].name}" for urn in made}
+
+
+@pytest.mark.parametrize("cloud", ["gke", "eks"])  # AKS' system pool is part of its cluster
+def test_kubernetes_objects_wait_for_nodes_and_what_every_pod_needs(cloud: str) -> None:
+    needed = {
+        "gke": {"Cluster main-cluster", "NodePool main-system"},
+        "eks": {
+            "Cluster main-cluster",
+            "NodeGroup main-system",
+            *(f"Addon main-{addon}" for addon in ("vpc-cni", "coredns", "aws-ebs-csi-driver")),
+            "RolePolicyAttachment main-disks",
+            "RolePolicy main-autoscaler",
+            "PodIdentityAssociation main-autoscaler",
+        },
+    }[cloud]
+    assert needed <= before(cluster(cloud), "kubernetes")
+
+
+def test_a_value_that_waits_is_known_to_a_preview_of_what_it_waits_for() -> None:
+    def program() -> None:
+        unmade: Any = SimpleNamespace(
+            urn=pulumi.Output.from_input("urn"), id=pulumi.Output.from_input(UNKNOWN)
+        )
+        k8s.core.v1.ConfigMap("waits", data={"known": after("value", [unmade])})
+
+    assert record(program).one("ConfigMap")["data"] == {"known": "value"}
+
+
 @pytest.mark.parametrize("cloud", CLUSTERS)
 def test_a_pool_takes_the_connection_and_waits_for_what_its_nodes_need(cloud: str) -> None:
     recording = cluster(cloud)
@@ -138,9 +181,9 @@ def test_a_pool_takes_the_connection_and_waits_for_what_its_nodes_need(cloud: st
         assert wanted
         assert wanted <= set(found.dependencies), kind
     if cloud == "eks":
-        before = {urn.rsplit("::", 1)[1] for urn in found.dependencies}
-        assert {"main-nodes-worker", "main-nodes-images", "main-nodes-network"} <= before
-        assert {"main-vpc-cni", "main-kube-proxy", "main-eks-pod-identity-agent"} <= before
+        waited = {urn.rsplit("::", 1)[1] for urn in found.dependencies}
+        assert {"main-nodes-worker", "main-nodes-images", "main-nodes-network"} <= waited
+        assert {"main-vpc-cni", "main-kube-proxy", "main-eks-pod-identity-agent"} <= waited
 
 
 @pytest.mark.parametrize(
@@ -178,7 +221,9 @@ def test_an_existing_cluster_connects_a_pool_as_a_new_one_does(
             found[cloud] = set(made.connection) | set(made.storage_connection)
 
     record(program)
-    assert {*existing.connection, *existing.storage_connection} in found.values()
+    # Whoever made the cluster upgrades it, so we do not know its version.
+    new = [keys - {"kubernetes_version"} for keys in found.values()]
+    assert {*existing.connection, *existing.storage_connection} - {"kubernetes_version"} in new
 
 
 @pytest.mark.parametrize("cloud", CLUSTERS)
@@ -238,7 +283,12 @@ def test_gke_encrypts_secrets_with_a_key_that_it_may_use() -> None:
 def test_gke_nodes_may_do_only_what_nodes_must() -> None:
     recording = cluster("gke")
     roles = {item["role"] for item in recording.every("projects/iAMMember:IAMMember")}
-    assert roles == {"roles/container.defaultNodeServiceAccount", "roles/artifactregistry.reader"}
+    assert roles == {
+        "roles/container.defaultNodeServiceAccount",
+        "roles/artifactregistry.reader",
+        # Without it pods do not start on nodes that stream images.
+        "roles/serviceusage.serviceUsageConsumer",
+    }
     pools = recording.every("NodePool")
     assert len(pools) == 2
     [system] = [pool for pool in pools if "guestAccelerators" not in pool["nodeConfig"]]
@@ -348,6 +398,38 @@ def test_eks_nodes_may_do_only_what_nodes_must() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("region", "name"),
+    [
+        (None, "aws"),
+        ("us-east-1", "aws"),
+        ("ca-central-1", "aws"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("cn-north-1", "aws-cn"),
+    ],
+)
+def test_arns_are_of_the_regions_partition(region: str | None, name: str) -> None:
+    assert partition(region) == name
+
+
+def test_eks_attaches_the_policies_of_its_partition() -> None:
+    recording = cluster("eks", region="us-gov-west-1", zones=["us-gov-west-1a", "us-gov-west-1b"])
+    attached = [item["policyArn"] for item in recording.every("RolePolicyAttachment")]
+    assert len(attached) == 5
+    assert all(arn.startswith("arn:aws-us-gov:iam::aws:policy/") for arn in attached)
+
+
+def test_eks_nodes_follow_the_control_plane() -> None:
+    recording = cluster("eks", kubernetes_version="1.34")
+    control_plane = recording.resource("eks/cluster:Cluster")
+    assert control_plane.inputs["version"] == "1.34"
+    groups = [item for item in recording.resources if item.type.endswith(":NodeGroup")]
+    assert sorted(item.name for item in groups) == ["gpus-group", "main-system"]
+    for group in groups:
+        assert group.inputs["version"] == "1.34"
+        assert control_plane.urn in group.dependencies
+
+
 def test_eks_nodes_keep_their_metadata_and_encrypt_their_disks() -> None:
     [template] = [
         item.inputs
@@ -428,7 +510,11 @@ def test_aks_is_as_it_should_be() -> None:
     assert recording.one("Subnet")["natGateway"] == {"id": "main-nat-id"}
     assert made.inputs["oidcIssuerProfile"] == {"enabled": True}
     assert made.inputs["securityProfile"] == {"workloadIdentity": {"enabled": True}}
-    assert made.inputs["autoScalerProfile"] == {"expander": "priority"}
+    assert made.inputs["autoScalerProfile"] == {
+        "expander": "priority",
+        "skipNodesWithLocalStorage": "false",
+        "maxNodeProvisionTime": "10m",
+    }
     assert made.inputs["workloadAutoScalerProfile"] == {"keda": {"enabled": True}}
     assert made.ignoreChanges == ["agentPoolProfiles[0].count"]
     [system] = made.inputs["agentPoolProfiles"]
@@ -477,11 +563,15 @@ def test_aks_takes_an_existing_resource_group() -> None:
 
 
 @pytest.mark.parametrize("protected", [True, False])
-def test_aks_is_protected_by_pulumi(protected: bool) -> None:
+@pytest.mark.parametrize("cloud", CLUSTERS)
+def test_a_protected_cluster_stops_a_destroy_before_it_deletes_anything(
+    cloud: str, protected: bool
+) -> None:
+    component, place = CLUSTERS[cloud]
     found: list[bool] = []
 
     def program() -> None:
-        made = AksCluster("main", {**AKS, "deletion_protection": protected})
+        made: Any = component("main", {**place, "deletion_protection": protected})  # type: ignore[call-arg]
         found.append(bool(made.cluster._protect))
 
     record(program)
@@ -530,7 +620,10 @@ def user(kubeconfig: str) -> dict[str, Any]:
 
 
 def test_kubeconfigs_hold_no_credentials() -> None:
-    assert user(gke_kubeconfig("c", "192.0.2.1", "Q0E="))["command"] == "gke-gcloud-auth-plugin"
+    gke = user(gke_kubeconfig("c", "192.0.2.1", "Q0E="))
+    assert gke["command"] == "gke-gcloud-auth-plugin"
+    # Those that Pulumi makes the cluster with, and not those of `gcloud`.
+    assert gke["args"] == ["--use_application_default_credentials"]
     eks = eks_kubeconfig("c", "https://e.example.com", "Q0E=", "us-east-1")
     assert user(eks)["args"][:6] == [
         "eks",
@@ -636,7 +729,30 @@ def test_eks_pods_read_one_bucket() -> None:
     ]
     association = recording.one("PodIdentityAssociation")
     assert (association["namespace"], association["serviceAccount"]) == ("llm", "chat")
+    assert "region" not in association
     assert seen == {"annotations": [], "labels": {}}
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["plain", "output"])
+def test_eks_storage_is_in_the_clusters_region(later: bool) -> None:
+    region = "cn-north-1"
+    recording, _ = storage(
+        lambda: EksStorageAccess(
+            "chat",
+            {
+                "bucket": "weights",
+                "namespace": "llm",
+                "service_account": "chat",
+                "cluster_name": "prod",
+                "region": pulumi.Output.from_input(region) if later else region,
+            },
+        )
+    )
+    assert recording.one("PodIdentityAssociation")["region"] == region
+    statements = json.loads(recording.one("RolePolicy")["policy"])["Statement"]
+    assert {item["Resource"].removesuffix("/*") for item in statements} == {
+        "arn:aws-cn:s3:::weights"
+    }
 
 
 def test_aks_pods_read_one_container() -> None:

@@ -125,6 +125,7 @@ def test_eks_nodes_can_grow_from_nothing() -> None:
     prefix = "k8s.io/cluster-autoscaler/node-template/"
     tags = {item["tag"]["key"]: item["tag"]["value"] for item in recording.every("Tag")}
     assert tags == {
+        f"{prefix}label/k8s.amazonaws.com/accelerator": "nvidia-t4",
         f"{prefix}label/llm-inference/accelerator": "nvidia-t4",
         f"{prefix}label/llm-inference/capacity-type": "spot",
         f"{prefix}label/llm-inference/pool": "pool",
@@ -205,6 +206,35 @@ def test_what_the_cloud_knows_and_we_do_not_can_be_given(
         assert here == value
     elif cloud == "gke":
         assert here["machineType"] == "n1-standard-4"  # the rest stays
+
+
+@pytest.mark.parametrize(
+    ("cloud", "extra", "said"),
+    [
+        ("gke", {"node_config": {"taints": []}}, r"node_config\.taints.*use the pool's taints"),
+        ("eks", {"labels": {"a": "b"}}, r"labels.*use the pool's labels"),
+        ("aks", {"node_taints": []}, r"node_taints.*use the pool's taints"),
+    ],
+)
+def test_extras_leave_the_placement_alone(cloud: str, extra: dict[str, Any], said: str) -> None:
+    with pytest.raises(pulumi.RunError, match=said):
+        made(cloud, extra=extra)
+
+
+@pytest.mark.parametrize(("cloud", "length"), [("gke", 27), ("eks", 49), ("aks", 12)])
+def test_the_longest_name_is_the_clouds(cloud: str, length: int) -> None:
+    spec = {"accelerator": "nvidia-t4", "max_nodes": 3, **HOMES[cloud]}
+    record(lambda: COMPONENTS[cloud]("p" * length, spec))
+    with pytest.raises(pulumi.RunError, match=f"at most {length}"):
+        record(lambda: COMPONENTS[cloud]("p" * (length + 1), spec))
+
+
+def test_gke_starts_with_the_least_number_over_its_zones() -> None:
+    assert made("gke", min_nodes=3)["initialNodeCount"] == 3
+    assert (
+        made("gke", min_nodes=3, zones=["us-central1-a", "us-central1-b"])["initialNodeCount"] == 2
+    )
+    assert made("gke")["initialNodeCount"] == 0
 
 
 @pytest.mark.parametrize("cloud", HOMES)
@@ -304,6 +334,14 @@ REFUSED = {
     "no pools": (
         ("gke-prod", "pools", []),
         ["pools: is empty", "models[0].pools[0]: there is no pool 'l4-spot'"],
+    ),
+    "a machine that is sold as spot only": (
+        ("gke-prod", "pools.0.accelerator", "nvidia-h100-80gb"),
+        ["pools[0].capacityType: 'a3-highgpu-1g' is not sold 'on-demand' (use spot or reserved"],
+    ),
+    "more than any machine has": (
+        ("gke-prod", "models.0.memory", "64Gi"),
+        ["models[0].memory: '64Gi' is more than the machine of any of its pools has (16Gi)"],
     ),
     "another cloud's cluster": (
         ("aks-prod", "cluster.project", "p"),

@@ -63,7 +63,7 @@ def flags(cluster_name: str) -> list[str]:
         "--expander=priority,least-waste",
         # Pools differ on purpose.
         "--balance-similar-node-groups=false",
-        # Model servers have emptyDir volumes; with the default no GPU node would ever go.
+        # Model servers have emptyDir volumes; with the default only empty nodes would go.
         "--skip-nodes-with-local-storage=false",
         "--stderrthreshold=info",
     ]
@@ -85,9 +85,9 @@ def priorities(pools: Sequence[Sequence[str]], pattern: str) -> str:
 def priority_expander(
     name: str, cloud: Cloud, pools: Sequence[Sequence[Input[str]]], opts: pulumi.ResourceOptions
 ) -> k8s.core.v1.ConfigMap:
-    """Make the ConfigMap that says which pools grow first; without it none grows at all.
+    """Make the ConfigMap that says which pools grow first; without it the next expander chooses.
 
-    kubernetes/autoscaler cluster-autoscaler/expander/priority/priority.go
+    kubernetes/autoscaler cluster-autoscaler/expander/priority/priority.go, pull request 5246
     """
     plain = Output.all(*[Output.all(*group) for group in pools])
     return k8s.core.v1.ConfigMap(

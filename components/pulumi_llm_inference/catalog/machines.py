@@ -35,6 +35,8 @@ class Machine:
     of them. Each such machine is listed once, with one number."""
     disk_type: str | None
     """Type that the boot disk must have; None where the cloud's default will do."""
+    capacity_types: tuple[str, ...]
+    """How it is sold, if not in every way, e.g. `("spot", "reserved")`."""
     notes: str
     """What else to know before choosing it; empty mostly."""
 
@@ -61,6 +63,7 @@ def _machine(row: Mapping[str, str]) -> Machine:
         memory_gib=float(row["memory_gib"]),
         attached=row["attached"] == "yes",
         disk_type=row["disk_type"] or None,
+        capacity_types=tuple(filter(None, row["capacity_types"].split(";"))),
         notes=row["notes"],
     )
 

@@ -11,11 +11,13 @@ from pulumi_llm_inference.checks.addons import addons_problems, metrics_source
 from pulumi_llm_inference.checks.autoscaler import autoscaler_problems, source_problems
 from pulumi_llm_inference.checks.cluster import cluster_problems
 from pulumi_llm_inference.checks.model_server import model_server_problems
-from pulumi_llm_inference.checks.pool import pool_problems
+from pulumi_llm_inference.checks.pool import machines_of, pool_problems
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.spec.autoscaling import AutoscalingMethod
+from pulumi_llm_inference.spec.base import quantity_value
 from pulumi_llm_inference.spec.environment import (
     ENVIRONMENTS,
+    AksEnvironmentSpec,
     CloudEnvironmentSpec,
     EnvironmentSpec,
     MonitorKind,
@@ -81,7 +83,37 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
         # What is only a warning is the component's to say.
         problems = model_server_problems(model.name, model, placements, path)
         yield from (problem for problem in problems if not problem.warning)
+        yield from _size_problems(model, pools, environment.cloud, path)
         yield from _scaling_problems(model, environment, path)
+
+
+def _size_problems(
+    model: NamedModelSpec, pools: Mapping[str, NamedPoolSpec], cloud: Cloud, path: str
+) -> Iterator[Problem]:
+    """A pod that asks for more than any machine of its pools has waits for ever."""
+    # Of several machine types of a pool, the smallest may be what there is.
+    machines = [
+        machine
+        for name in model.pools
+        if name in pools and cloud is not Cloud.LOCAL
+        for machine in machines_of(cloud, pools[name])[:1]
+    ]
+    if not machines:
+        return
+    wanted = {"cpu": quantity_value(model.cpu), "memory": quantity_value(model.memory) / 2**30}
+    largest = {
+        "cpu": max(machine.vcpus for machine in machines),
+        "memory": max(machine.memory_gib for machine in machines),
+    }
+    for field, value in wanted.items():
+        if value > largest[field]:
+            unit = "" if field == "cpu" else "Gi"
+            yield Problem(
+                f"{path}.{field}",
+                f"'{getattr(model, field)}' is more than the machine of any of its pools has "
+                f"({largest[field]:g}{unit})",
+                "ask for less, or set a larger machine for the pool",
+            )
 
 
 def _floor_problems(models: Sequence[NamedModelSpec]) -> Iterator[Problem]:
@@ -137,6 +169,7 @@ def _cloud_problems(environment: CloudEnvironmentSpec) -> Iterator[Problem]:
         environment.prometheus_address,
         "addons",
     )
+    yield from _existing_problems(environment)
     if environment.models and not environment.pools:
         yield Problem("pools", "is empty: there is nowhere for the models to run", "add one")
     if environment.cloud is Cloud.GKE and _zones(environment) is None:
@@ -146,6 +179,27 @@ def _cloud_problems(environment: CloudEnvironmentSpec) -> Iterator[Problem]:
                     f"pools[{index}].zones",
                     "is missing: not every zone of a region has every GPU",
                     "name the zones that have it, here or under cluster",
+                )
+
+
+def _existing_problems(environment: CloudEnvironmentSpec) -> Iterator[Problem]:
+    """What is missing to use a cluster that somebody else made."""
+    if environment.existing_cluster is None:
+        return
+    if environment.cloud is Cloud.EKS and environment.addons.node_autoscaler:
+        yield Problem(
+            "addons.nodeAutoscaler",
+            "is on, and cluster-autoscaler has no identity in a cluster that is not ours",
+            "set it to no, and see that the cluster has a node autoscaler",
+        )
+    if isinstance(environment, AksEnvironmentSpec) and environment.existing_cluster:
+        buckets = [model.name for model in environment.models if model.weights_bucket]
+        for field in ("location", "oidc_issuer_url") if buckets else ():
+            if getattr(environment.existing_cluster, field) is None:
+                yield Problem(
+                    f"existingCluster.{to_camel(field)}",
+                    f"is missing, and '{buckets[0]}' reads its weights from a bucket",
+                    "add it",
                 )
 
 
@@ -217,6 +271,7 @@ def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
                 "raise maxNodes or lower maxReplicas",
                 warning=True,
             )
+    yield from _order_warnings(environment)
     pools = {pool.name: pool for pool in environment.pools}
     for index, model in enumerate(environment.models):
         room = sum(
@@ -227,6 +282,21 @@ def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
                 f"models[{index}].pools",
                 f"have room for {room} replicas, and the model may need {_most_replicas(model)}",
                 "raise maxNodes or lower maxReplicas",
+                warning=True,
+            )
+
+
+def _order_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
+    """Warn of an order of pools that the node autoscaler is not told."""
+    if not (isinstance(environment, CloudEnvironmentSpec) and environment.cluster_stack):
+        return
+    for index, model in enumerate(environment.models):
+        if len(model.pools) > 1 and environment.cloud is not Cloud.GKE:
+            yield Problem(
+                f"models[{index}].pools",
+                "are preferred in this order where nodes exist, but which pool grows is for "
+                f"'{environment.cluster_stack}' to say, which does not know them",
+                "make cluster and models in one stack if it matters",
                 warning=True,
             )
 

@@ -40,17 +40,18 @@ class _Rules:
 
 
 _RULES = {
-    # 40 characters, less the 8 of Pulumi's random end (container.v1 NodePool.name).
+    # 40 characters, less `-pool` and Pulumi's random end of 8 (container.v1 NodePool.name).
     Cloud.GKE: _Rules(
-        name=r".{1,32}",
-        name_cure="use at most 32 characters",
+        name=r".{1,27}",
+        name_cure="use at most 27 characters",
         reservation=r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?|projects/[^/]+/reservations/[^/]+",
         reservation_cure="give the reservation's name, or leave it out for flex-start",
         queue=True,
     ),
     Cloud.EKS: _Rules(
-        name=r".{1,50}",
-        name_cure="use at most 50 characters",
+        # 63 characters, less `-group` and the same (botocore eks CreateNodegroup).
+        name=r".{1,49}",
+        name_cure="use at most 49 characters",
         reservation=r"cr-[0-9a-f]+",
         reservation_cure="give the capacity block's id, 'cr-…'",
     ),
@@ -152,6 +153,8 @@ def _machine_problems(pool: GpuNodePoolSpec, cloud: Cloud, path: str) -> Iterato
                 f"{cloud.upper()} sells no machine with {pool.gpus_per_node} x {pool.accelerator}",
                 f"it sells {offers_text(cloud, pool.accelerator)}",
             )
+        else:
+            yield from _capacity_problems(pool, machine_of(cloud, pool), path)
         return
     machine = machine_named(cloud, pool.machine)
     if machine is None:
@@ -167,6 +170,17 @@ def _machine_problems(pool: GpuNodePoolSpec, cloud: Cloud, path: str) -> Iterato
             f"not {pool.gpus_per_node} x {pool.accelerator}",
             f"set accelerator to '{machine.accelerator}' and gpusPerNode to {machine.gpus}, or "
             "leave machine out",
+        )
+    else:
+        yield from _capacity_problems(pool, machine, path)
+
+
+def _capacity_problems(pool: GpuNodePoolSpec, machine: Machine, path: str) -> Iterator[Problem]:
+    if machine.capacity_types and pool.capacity_type not in machine.capacity_types:
+        yield Problem(
+            f"{path}.capacityType",
+            f"'{machine.name}' is not sold '{pool.capacity_type}'",
+            f"use {' or '.join(machine.capacity_types)}, or another number of GPUs",
         )
 
 

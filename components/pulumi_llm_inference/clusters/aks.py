@@ -313,7 +313,11 @@ def cluster_args(
         ),
         "auto_scaler_profile": aks.ManagedClusterPropertiesAutoScalerProfileArgs(
             # Follows the ConfigMap `cluster-autoscaler-priority-expander` in `kube-system`.
-            expander=aks.Expander.PRIORITY
+            expander=aks.Expander.PRIORITY,
+            # Model servers have emptyDir volumes; else only empty nodes would go.
+            skip_nodes_with_local_storage="false",
+            # How long pods wait for a spot node before the next pool grows. AKS' own: 15 minutes.
+            max_node_provision_time="10m",
         ),
         "workload_auto_scaler_profile": aks.ManagedClusterWorkloadAutoScalerProfileArgs(
             keda=aks.ManagedClusterWorkloadAutoScalerProfileKedaArgs(enabled=True)

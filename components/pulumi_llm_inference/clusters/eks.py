@@ -16,24 +16,22 @@ from pulumi_llm_inference.checks.cluster import cluster_problems
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.clusters.kubeconfig import eks_kubeconfig
 from pulumi_llm_inference.clusters.names import camel_keys
-from pulumi_llm_inference.clusters.policies import POD_TRUST, allow, policy, trust
+from pulumi_llm_inference.clusters.policies import POD_TRUST, allow, partition, policy, trust
 from pulumi_llm_inference.clusters.waiting import after
 from pulumi_llm_inference.spec.base import minor_version
 from pulumi_llm_inference.spec.cluster import EksClusterSpec
 from pulumi_llm_inference.spec.pool import Cloud
 
-_AWS_POLICY = "arn:aws:iam::aws:policy"
-
 _NODE_POLICIES = {
-    "worker": f"{_AWS_POLICY}/AmazonEKSWorkerNodePolicy",
-    "images": f"{_AWS_POLICY}/AmazonEC2ContainerRegistryPullOnly",
-    "network": f"{_AWS_POLICY}/AmazonEKS_CNI_Policy",
+    "worker": "AmazonEKSWorkerNodePolicy",
+    "images": "AmazonEC2ContainerRegistryPullOnly",
+    "network": "AmazonEKS_CNI_Policy",
 }
 """What nodes may do: join, pull images, give pods addresses
 (docs.aws.amazon.com/eks/latest/userguide/create-node-role.html)."""
 
-_CLUSTER_POLICY = f"{_AWS_POLICY}/AmazonEKSClusterPolicy"
-_DISK_POLICY = f"{_AWS_POLICY}/service-role/AmazonEBSCSIDriverPolicy"
+_CLUSTER_POLICY = "AmazonEKSClusterPolicy"
+_DISK_POLICY = "service-role/AmazonEBSCSIDriverPolicy"
 
 _LOGS = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 """All there are (botocore eks LogType)."""
@@ -82,10 +80,15 @@ class EksCluster(pulumi.ComponentResource):
 
     Secrets are encrypted with a key of the cluster's own, pods have identities (Pod Identity),
     network policies hold (VPC CNI), nodes have no way to their metadata for pods (IMDSv2, one hop).
+
+    An upgrade takes the control plane first, then all nodes. Add-ons keep the version that was EKS'
+    default when they were made, and deploying does not change it: upgrade them afterwards with
+    `aws eks update-addon`.
     """
 
     kubeconfig: Output[str]
-    """For `aws eks get-token`; holds no credentials, and is a secret all the same."""
+    """For `aws eks get-token`; holds no credentials, and is a secret all the same. It is there once
+    there are nodes, DNS, disks, and the permissions of cluster-autoscaler."""
     cluster: aws.eks.Cluster
     """The cluster itself."""
     system_group: aws.eks.NodeGroup
@@ -137,15 +140,15 @@ class EksCluster(pulumi.ComponentResource):
         ]
         self.node_role = self._role("nodes", trust("ec2.amazonaws.com"))
         permissions = [
-            self._attach(f"nodes-{purpose}", self.node_role, arn)
-            for purpose, arn in _NODE_POLICIES.items()
+            self._attach(f"nodes-{purpose}", self.node_role, managed)
+            for purpose, managed in _NODE_POLICIES.items()
         ]
         node_role_arn = after(self.node_role.arn, [*permissions, *addons])
         template = aws.ec2.LaunchTemplate(f"{name}-system", system_template_args(spec), opts=child)
         self.system_group = aws.eks.NodeGroup(
             f"{name}-system",
             system_group_args(
-                spec, self.cluster.name, node_role_arn, list(subnet_ids.values()), template
+                spec, self.cluster, node_role_arn, list(subnet_ids.values()), template
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -153,19 +156,21 @@ class EksCluster(pulumi.ComponentResource):
                 ignore_changes=["scalingConfig.desiredSize"],
             ),
         )
-        self._addon("coredns", {}, depends_on=[self.system_group])
-        self._disks()
-        self.autoscaler_role = self._autoscaler(cluster_name)
+        dns = self._addon("coredns", {}, depends_on=[self.system_group])
+        disks = self._disks()
+        self.autoscaler_role, may_scale = self._autoscaler(cluster_name)
         self.connection = {
             "cluster_name": self.cluster.name,
             "region": spec.region,
+            # The control plane's own, so that nodes follow it when it is upgraded.
+            "kubernetes_version": self.cluster.version,
             "node_role_arn": node_role_arn,
             "subnet_ids": subnet_ids,
         }
-        self.storage_connection = {"cluster_name": self.cluster.name}
+        self.storage_connection = {"cluster_name": self.cluster.name, "region": spec.region}
         self.kubeconfig = Output.secret(
             Output.all(
-                self.cluster.name,
+                after(self.cluster.name, [self.system_group, dns, disks, may_scale]),
                 self.cluster.endpoint,
                 self.cluster.certificate_authority.apply(lambda authority: authority.data),
             ).apply(lambda parts: eks_kubeconfig(*parts, region=spec.region))
@@ -342,28 +347,37 @@ class EksCluster(pulumi.ComponentResource):
         return aws.eks.Cluster(
             f"{name}-cluster",
             cluster_args(spec, cluster_name, role.arn, key.arn, subnet_ids),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[log, may_run, may_encrypt]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[log, may_run, may_encrypt],
+                # EKS' own protection would say no when all that is in the cluster is gone.
+                protect=spec.deletion_protection or None,
+            ),
         )
 
-    def _disks(self) -> None:
+    def _disks(self) -> aws.eks.Addon:
         """Give pods disks: EKS brings no driver for them."""
         role = self._role("disks", POD_TRUST)
         attached = self._attach("disks", role, _DISK_POLICY)
         identity = aws.eks.AddonPodIdentityAssociationArgs(
             role_arn=role.arn, service_account="ebs-csi-controller-sa"
         )
-        self._addon("aws-ebs-csi-driver", {}, [identity], [attached, self.system_group])
+        return self._addon("aws-ebs-csi-driver", {}, [identity], [attached, self.system_group])
 
-    def _autoscaler(self, cluster_name: str) -> aws.iam.Role:
-        """Let cluster-autoscaler grow and shrink this cluster's groups, and no others."""
+    def _autoscaler(self, cluster_name: str) -> tuple[aws.iam.Role, aws.eks.PodIdentityAssociation]:
+        """Let cluster-autoscaler grow and shrink this cluster's groups, and no others.
+
+        Returns:
+            its role, and what gives it to pods; those that started before do not have it.
+        """
         namespace, account = AUTOSCALER_ACCOUNT
         role = self._role("autoscaler", POD_TRUST)
-        aws.iam.RolePolicy(
+        allowed = aws.iam.RolePolicy(
             f"{self._name}-autoscaler",
             aws.iam.RolePolicyArgs(role=role.name, policy=autoscaler_policy(cluster_name)),
             opts=self._child,
         )
-        aws.eks.PodIdentityAssociation(
+        association = aws.eks.PodIdentityAssociation(
             f"{self._name}-autoscaler",
             aws.eks.PodIdentityAssociationArgs(
                 cluster_name=self.cluster.name,
@@ -373,9 +387,9 @@ class EksCluster(pulumi.ComponentResource):
                 region=self._spec.region,
                 tags=self._tags("autoscaler"),
             ),
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
         )
-        return role
+        return role, association
 
     def _addon(
         self,
@@ -406,7 +420,8 @@ class EksCluster(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _attach(self, part: str, role: aws.iam.Role, arn: str) -> aws.iam.RolePolicyAttachment:
+    def _attach(self, part: str, role: aws.iam.Role, managed: str) -> aws.iam.RolePolicyAttachment:
+        arn = f"arn:{partition(self._spec.region)}:iam::aws:policy/{managed}"
         return aws.iam.RolePolicyAttachment(
             f"{self._name}-{part}",
             aws.iam.RolePolicyAttachmentArgs(role=role.name, policy_arn=arn),
@@ -497,7 +512,7 @@ def system_template_args(spec: EksClusterSpec) -> aws.ec2.LaunchTemplateArgs:
 
 def system_group_args(
     spec: EksClusterSpec,
-    cluster: Input[str],
+    cluster: aws.eks.Cluster,
     role: Input[str],
     subnet_ids: Sequence[Input[str]],
     template: aws.ec2.LaunchTemplate,
@@ -506,14 +521,15 @@ def system_group_args(
 
     Args:
         spec: what the user asked for.
-        cluster: name of the cluster.
+        cluster: the control plane, whose version the nodes follow.
         role: ARN of the nodes' role.
         subnet_ids: private subnets.
         template: how the machines start.
     """
     bounds = spec.system_nodes
     return aws.eks.NodeGroupArgs(
-        cluster_name=cluster,
+        cluster_name=cluster.name,
+        version=cluster.version,
         node_role_arn=role,
         subnet_ids=list(subnet_ids),
         ami_type="AL2023_x86_64_STANDARD",

@@ -22,9 +22,13 @@ _PODS, _SERVICES = "pods", "services"
 _NODE_ROLES = {
     "node": "roles/container.defaultNodeServiceAccount",
     "images": "roles/artifactregistry.reader",
+    "streaming": "roles/serviceusage.serviceUsageConsumer",
 }
 """What nodes may do: write logs and metrics, pull images
-(docs.cloud.google.com/kubernetes-engine/security/configure-node-service-accounts)."""
+(docs.cloud.google.com/kubernetes-engine/security/configure-node-service-accounts), and pull them by
+streaming, without which pods on nodes that stream do not start
+(docs.cloud.google.com/kubernetes-engine/docs/how-to/image-streaming, "Requirements";
+terraform-google-modules/terraform-google-kubernetes-engine issue 2251)."""
 
 _LONGEST_ACCOUNT_ID = 30
 """Longest id of a service account (gcp.serviceaccount.Account.account_id)."""
@@ -49,7 +53,8 @@ class GkeCluster(pulumi.ComponentResource):
     """
 
     kubeconfig: Output[str]
-    """For `gke-gcloud-auth-plugin`; holds no credentials, and is a secret all the same."""
+    """For `gke-gcloud-auth-plugin`; holds no credentials, and is a secret all the same. It is there
+    once there are nodes."""
     cluster: gcp.container.Cluster
     """The cluster itself."""
     system_pool: gcp.container.NodePool
@@ -115,6 +120,8 @@ class GkeCluster(pulumi.ComponentResource):
                 parent=self,
                 # Both describe the first nodes only, which are gone once the cluster stands.
                 ignore_changes=["nodeConfig", "initialNodeCount"],
+                # GKE's own protection would say no when all that is in the cluster is gone.
+                protect=spec.deletion_protection or None,
             ),
         )
         self.system_pool = gcp.container.NodePool(
@@ -131,7 +138,7 @@ class GkeCluster(pulumi.ComponentResource):
         self.storage_connection = {"project": spec.project}
         self.kubeconfig = Output.secret(
             Output.all(
-                self.cluster.name,
+                after(self.cluster.name, [self.system_pool]),
                 self.cluster.endpoint,
                 self.cluster.master_auth.apply(lambda auth: auth.cluster_ca_certificate),
             ).apply(lambda parts: gke_kubeconfig(*parts))

@@ -11,14 +11,20 @@ _AKS_SERVER = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 
 def gke_kubeconfig(name: str, endpoint: str, certificate: str) -> str:
-    """For a cluster on GKE; needs `gke-gcloud-auth-plugin` and `gcloud auth login`.
+    """For a cluster on GKE; needs `gke-gcloud-auth-plugin`.
+
+    Credentials are those that Pulumi makes the cluster with, Application Default Credentials:
+    those of `gcloud auth application-default login`, of the file that
+    `GOOGLE_APPLICATION_CREDENTIALS` names, or of the machine. Without the flag the plugin takes
+    those of `gcloud auth login` (kubernetes/cloud-provider-gcp cmd/gke-gcloud-auth-plugin).
 
     Args:
         name: name of the cluster, and of the context.
         endpoint: address of the API.
         certificate: certificate of the cluster's authority, base64.
     """
-    return _kubeconfig(name, f"https://{endpoint}", certificate, ["gke-gcloud-auth-plugin"])
+    command = ["gke-gcloud-auth-plugin", "--use_application_default_credentials"]
+    return _kubeconfig(name, f"https://{endpoint}", certificate, command)
 
 
 def eks_kubeconfig(name: str, endpoint: str, certificate: str, region: str) -> str:

@@ -5,6 +5,15 @@ from typing import Any
 
 _VERSION = "2012-10-17"
 
+_PARTITIONS = {"us-gov-": "aws-us-gov", "cn-": "aws-cn"}
+"""Partitions by how the names of their regions begin (botocore partitions.json)."""
+
+
+def partition(region: str | None) -> str:
+    """What ARNs in a region begin with after `arn:`; AWS' own for no region and all others."""
+    found = (name for start, name in _PARTITIONS.items() if (region or "").startswith(start))
+    return next(found, "aws")
+
 
 def policy(*statements: dict[str, Any]) -> str:
     """A policy of these statements."""

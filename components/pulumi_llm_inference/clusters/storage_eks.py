@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.names import name_problems
-from pulumi_llm_inference.clusters.policies import POD_TRUST, allow, policy
+from pulumi_llm_inference.clusters.policies import POD_TRUST, allow, partition, policy
 from pulumi_llm_inference.spec.base import object_name
 
 
@@ -27,6 +27,8 @@ class EksStorageAccessArgs(Args):
     """Name of the pods' Kubernetes ServiceAccount."""
     cluster_name: Input[str]
     """Name of the cluster; it needs the add-on `eks-pod-identity-agent`."""
+    region: Input[str] | None = None
+    """Region of the cluster. Default: the provider's."""
     tags: dict[str, str] = {}
     """Tags of the role and of its association, for the bill."""
 
@@ -66,7 +68,10 @@ class EksStorageAccess(pulumi.ComponentResource):
         reads = aws.iam.RolePolicy(
             f"{name}-reads",
             aws.iam.RolePolicyArgs(
-                role=self.role.name, policy=Output.from_input(spec.bucket).apply(reader_policy)
+                role=self.role.name,
+                policy=Output.all(spec.bucket, spec.region).apply(
+                    lambda parts: reader_policy(*parts)
+                ),
             ),
             opts=child,
         )
@@ -77,6 +82,7 @@ class EksStorageAccess(pulumi.ComponentResource):
                 namespace=spec.namespace,
                 service_account=spec.service_account,
                 role_arn=self.role.arn,
+                region=spec.region,
                 tags=spec.tags,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[reads]),
@@ -91,9 +97,14 @@ class EksStorageAccess(pulumi.ComponentResource):
         )
 
 
-def reader_policy(bucket: str) -> str:
-    """May list and read the objects of one bucket."""
-    arn = f"arn:aws:s3:::{bucket}"
+def reader_policy(bucket: str, region: str | None) -> str:
+    """May list and read the objects of one bucket.
+
+    Args:
+        bucket: name of the bucket.
+        region: region of the cluster, in whose partition of AWS the bucket is.
+    """
+    arn = f"arn:{partition(region)}:s3:::{bucket}"
     return policy(
         allow("s3:ListBucket") | {"Resource": arn},
         allow("s3:GetObject") | {"Resource": f"{arn}/*"},

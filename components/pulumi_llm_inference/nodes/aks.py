@@ -31,6 +31,9 @@ _FIXED = [
 ]
 """What a pool keeps for life, beside the machine and the name."""
 
+_OWN = {"node_labels": "labels", "node_taints": "taints"}
+"""Arguments of the agent pool that are the pool's, and by what a user changes them."""
+
 _MARKET_PRICE = -1
 """Highest price of a spot node: that of the same node on demand."""
 
@@ -66,7 +69,7 @@ class AksGpuNodePool(pulumi.ComponentResource):
         require(
             [
                 *pool_problems(name, spec, Cloud.AKS, name),
-                *extra_problems(containerservice.AgentPool, spec.extra, name),
+                *extra_problems(containerservice.AgentPool, spec.extra, _OWN, name),
             ],
             f"AksGpuNodePool '{name}'",
         )

@@ -37,6 +37,14 @@ _TEMPLATE_TAG = "k8s.io/cluster-autoscaler/node-template"
 (kubernetes/autoscaler cluster-autoscaler/cloudprovider/aws/README.md)."""
 
 
+_GPU_LABEL = "k8s.amazonaws.com/accelerator"
+"""Tells cluster-autoscaler that a node without GPUs still waits for the device plugin; else it buys
+another for the same pod (kubernetes/autoscaler cluster-autoscaler/cloudprovider/aws/README.md)."""
+
+_OWN = {"labels": "labels", "taints": "taints"}
+"""Arguments of the node group that are the pool's, and by what a user changes them."""
+
+
 @dataclass(frozen=True)
 class _Ami:
     """What an operating system is called, and where it keeps images."""
@@ -63,6 +71,9 @@ class EksGpuNodePoolArgs(GpuNodePoolSpec, Args):
     """Private subnets by their zone; the pool uses those of its `zones`."""
     region: Input[str] | None = None
     """Region of the cluster. Default: the provider's."""
+    kubernetes_version: Input[str] | None = None
+    """Minor version of the nodes; give the cluster's, or they stay as they were made. Default: the
+    cluster's when the pool is made."""
     ami: EksAmi = EksAmi.AL2023
     """`al2023` (default) or `bottlerocket`."""
     tags: dict[str, str] = {}
@@ -93,7 +104,7 @@ class EksGpuNodePool(pulumi.ComponentResource):
         require(
             [
                 *pool_problems(name, spec, Cloud.EKS, name, zones=_zones(spec.subnet_ids)),
-                *extra_problems(aws.eks.NodeGroup, spec.extra, name),
+                *extra_problems(aws.eks.NodeGroup, spec.extra, _OWN, name),
             ],
             f"EksGpuNodePool '{name}'",
         )
@@ -192,6 +203,7 @@ def node_group(
     return {
         "cluster_name": spec.cluster_name,
         "region": spec.region,
+        "version": spec.kubernetes_version,
         "node_role_arn": spec.node_role_arn,
         "subnet_ids": Output.from_input(spec.subnet_ids).apply(
             lambda by_zone: [by_zone[zone] for zone in spec.zones or sorted(by_zone)]
@@ -203,7 +215,7 @@ def node_group(
         "scaling_config": scaling,
         "update_config": update,
         "node_repair_config": repair,
-        "labels": {**spec.labels, **placed.node_labels},
+        "labels": node_labels(spec, placed),
         "taints": [
             {"key": taint.key, "value": taint.value, "effect": _EFFECTS[taint.effect]}
             for taint in placed.taints
@@ -223,10 +235,15 @@ def _zones(subnets: Input[Mapping[str, Input[str]]]) -> list[str] | None:
     return sorted(subnets) if isinstance(subnets, Mapping) else None
 
 
+def node_labels(spec: EksGpuNodePoolArgs, placed: Placement) -> dict[str, str]:
+    """Labels of the nodes."""
+    return {**spec.labels, **placed.node_labels, _GPU_LABEL: spec.accelerator}
+
+
 def template_tags(spec: EksGpuNodePoolArgs, placed: Placement) -> dict[str, str]:
     """What cluster-autoscaler must know of a node, by the end of the tag's key."""
     return {
-        **{f"label/{key}": value for key, value in {**spec.labels, **placed.node_labels}.items()},
+        **{f"label/{key}": value for key, value in node_labels(spec, placed).items()},
         **{f"taint/{t.key}": f"{t.value}:{t.effect.value}" for t in placed.taints},
         f"resources/{placed.gpu_resource}": str(spec.gpus_per_node),
     }

@@ -1,5 +1,6 @@
 """GPU nodes on Google Kubernetes Engine."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,9 @@ from pulumi_llm_inference.spec.pool import (
 _EFFECTS = {TaintEffect.NO_SCHEDULE: "NO_SCHEDULE", TaintEffect.NO_EXECUTE: "NO_EXECUTE"}
 """GKE's names (google-cloud-container types.NodeTaint.Effect)."""
 
+_OWN = {"node_config.labels": "labels", "node_config.taints": "taints"}
+"""Arguments of the node pool that are the pool's, and by what a user changes them."""
+
 _FLEX_START_SECONDS = 7 * 24 * 3600
 """Longest time that flex-start leaves a node
 (docs.cloud.google.com/kubernetes-engine/docs/concepts/dws)."""
@@ -41,7 +45,7 @@ class GkeGpuNodePoolArgs(GpuNodePoolSpec, Args):
     `roles/container.defaultNodeServiceAccount` and no more."""
     project: Input[str] | None = None
     """Project of the cluster. Default: the provider's."""
-    resource_labels: dict[str, str] = {}
+    tags: dict[str, str] = {}
     """Labels of the virtual machines, for the bill."""
 
 
@@ -63,7 +67,7 @@ class GkeGpuNodePool(pulumi.ComponentResource):
         require(
             [
                 *pool_problems(name, spec, Cloud.GKE, name),
-                *extra_problems(gcp.container.NodePool, spec.extra, name),
+                *extra_problems(gcp.container.NodePool, spec.extra, _OWN, name),
             ],
             f"GkeGpuNodePool '{name}'",
         )
@@ -77,7 +81,7 @@ class GkeGpuNodePool(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Per zone and only for the first day; GKE's autoscaler counts from then on.
+                # GKE's autoscaler counts once the pool is there.
                 ignore_changes=["initialNodeCount"],
             ),
         )
@@ -106,7 +110,9 @@ def node_pool(spec: GkeGpuNodePoolArgs, machine: Machine, placed: Placement) -> 
         "location": spec.location,
         "project": spec.project,
         "node_locations": spec.zones or None,
-        "initial_node_count": 0,
+        # For each zone. The autoscaler keeps a least number, but does not start with it
+        # (hashicorp/terraform-provider-google issue 8270).
+        "initial_node_count": math.ceil(spec.min_nodes / max(1, len(spec.zones))),
         "autoscaling": autoscaling,
         "management": management,
         "upgrade_settings": None if flex_start else upgrades,
@@ -132,7 +138,7 @@ def _node_config(
             {"key": taint.key, "value": taint.value, "effect": _EFFECTS[taint.effect]}
             for taint in placed.taints
         ],
-        "resource_labels": spec.resource_labels or None,
+        "resource_labels": spec.tags or None,
         "image_type": "COS_CONTAINERD",
         "disk_size_gb": spec.disk_gib,
         "disk_type": machine.disk_type or "pd-balanced",

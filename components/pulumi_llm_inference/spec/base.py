@@ -13,6 +13,11 @@ _LABEL_PREFIX = re.compile(rf"{_DNS_NAME}(\.{_DNS_NAME})*")
 _LABEL_NAME = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?")
 _QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+_SUFFIXES = {"": 1, "m": 1e-3} | {
+    f"{prefix}{kind}": base ** (power + 1)
+    for kind, base in (("", 1000), ("i", 1024))
+    for power, prefix in enumerate("KMGTP" if kind else "kMGTP")
+}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_NAME = 63
 _LONGEST_PREFIX = 253
@@ -102,6 +107,12 @@ def variable_names(value: dict[str, Any]) -> dict[str, Any]:
                 f"has the variable '{name}': use letters, digits and '_', no digit first"
             )
     return value
+
+
+def quantity_value(value: str) -> float:
+    """What a Kubernetes quantity is worth, in units: cores, bytes."""
+    number, suffix = re.fullmatch(r"([0-9.]+)([a-zA-Z]*)", value).groups()  # type: ignore[union-attr]
+    return float(number) * _SUFFIXES[suffix]
 
 
 def quantity(value: str) -> str:

@@ -167,7 +167,7 @@ class EksExistingSpec(ExistingClusterSpec):
     @property
     def storage_connection(self) -> dict[str, Any]:
         """What EksStorageAccess needs to know of the cluster."""
-        return {"cluster_name": self.cluster_name}
+        return {"cluster_name": self.cluster_name, "region": self.region}
 
 
 class AksExistingSpec(ExistingClusterSpec):

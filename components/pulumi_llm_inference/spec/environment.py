@@ -1,6 +1,7 @@
 """One environment: what `pulumi up` makes of a stack's configuration file."""
 
 import re
+from collections import defaultdict
 from enum import StrEnum
 
 from pydantic import Field, field_validator
@@ -70,7 +71,9 @@ class EnvironmentSpec(Spec):
 
     @property
     def methods(self) -> list[AutoscalingMethod]:
-        """How its models are scaled."""
+        """How models are scaled; without any here, those of other stacks in all ways."""
+        if not self.models:
+            return list(AutoscalingMethod)
         return [model.autoscaling.method for model in self.models if model.autoscaling]
 
     @property
@@ -105,6 +108,19 @@ class CloudEnvironmentSpec(EnvironmentSpec):
         """URL of Prometheus, if it is known: by default of the one that the add-ons install."""
         installed = self.addons.prometheus is PrometheusKind.KUBE_PROMETHEUS_STACK
         return self.monitoring.prometheus_address or (PROMETHEUS_ADDRESS if installed else None)
+
+    @property
+    def growth_order(self) -> list[list[str]]:
+        """The pools in groups, the one to grow first at the front: as models prefer them.
+
+        A node autoscaler has one order for all models, so a pool stands where the model stands that
+        wants it last.
+        """
+        places: dict[int, list[str]] = defaultdict(list)
+        for pool in self.pools:
+            lists = [model.pools for model in self.models if pool.name in model.pools]
+            places[max((names.index(pool.name) for names in lists), default=0)].append(pool.name)
+        return [names for _, names in sorted(places.items())]
 
 
 class GkeEnvironmentSpec(CloudEnvironmentSpec):
