@@ -73,6 +73,8 @@ def _fields(name: str) -> dict[str, tuple[str, tuple[str, ...], bool, bool]]:
         enum: Any = getattr(_models(), named[1], None) if named else None
         values = tuple(one.value for one in enum) if hasattr(enum, "__members__") else ()
         rest = spec["key"].rsplit(".", 1)[-1].replace("\\", "")
+        # As azure-native writes the names that the API spells with hyphens.
+        rest = re.sub("-([a-z])", lambda found: found[1].upper(), rest)
         found[rest] = (
             spec["type"],
             values,

@@ -29,6 +29,7 @@ def stack(plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     plane.load(waiting=0)
     made = Stack(plane, tmp_path, "test")
     yield made
+    made.unlock()
     made.destroy()
     kinds = "deployments,pods,services,serviceaccounts,hpa,scaledobjects,servicemonitors,pdb,nodes"
     left = {item["metadata"]["name"] for item in objects(plane, kinds)}

@@ -94,6 +94,10 @@ class Stack:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    def unlock(self) -> None:
+        """Let go of the lock that a test leaves which ran out of time."""
+        self.pulumi("cancel", "--yes", check=False)
+
     def destroy(self) -> None:
         self.pulumi("destroy", "--yes", "--skip-preview")
 

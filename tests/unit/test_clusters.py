@@ -564,9 +564,7 @@ def test_aks_takes_an_existing_resource_group() -> None:
 
 @pytest.mark.parametrize("protected", [True, False])
 @pytest.mark.parametrize("cloud", CLUSTERS)
-def test_a_protected_cluster_stops_a_destroy_before_it_deletes_anything(
-    cloud: str, protected: bool
-) -> None:
+def test_a_protected_cluster_stops_a_destroy_at_its_preview(cloud: str, protected: bool) -> None:
     component, place = CLUSTERS[cloud]
     found: list[bool] = []
 

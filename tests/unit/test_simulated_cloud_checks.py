@@ -476,6 +476,7 @@ def token(account: dict[str, str], *command: str, **given: Any) -> tuple[int, st
         ("aws", "eks", "get-token", "--cluster-name", "inference"),
         ("aws", "--region", "us-east-1", "eks", "get-token", "--cluster-name", "inference"),
         ("gke-gcloud-auth-plugin",),
+        ("gke-gcloud-auth-plugin", "--use_application_default_credentials"),
     ],
 )
 def test_hands_out_credentials_of_a_cluster_that_exists(

@@ -134,7 +134,8 @@ class AksCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[network_role],
-                # Azure has locks, but one on a cluster also holds its node pools.
+                # Stops `pulumi destroy` at its preview. Azure has locks, but one on a cluster also
+                # holds its node pools.
                 protect=spec.deletion_protection or None,
                 # The autoscaler writes it; a value of ours would undo its work at updates.
                 ignore_changes=["agentPoolProfiles[0].count"],

@@ -350,7 +350,8 @@ class EksCluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[log, may_run, may_encrypt],
-                # EKS' own protection would say no when all that is in the cluster is gone.
+                # Stops `pulumi destroy` at its preview; EKS' own protection says no only when all
+                # that is in the cluster is gone.
                 protect=spec.deletion_protection or None,
             ),
         )

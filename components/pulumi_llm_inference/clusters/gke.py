@@ -120,7 +120,8 @@ class GkeCluster(pulumi.ComponentResource):
                 parent=self,
                 # Both describe the first nodes only, which are gone once the cluster stands.
                 ignore_changes=["nodeConfig", "initialNodeCount"],
-                # GKE's own protection would say no when all that is in the cluster is gone.
+                # Stops `pulumi destroy` at its preview; GKE's own protection says no only when all
+                # that is in the cluster is gone.
                 protect=spec.deletion_protection or None,
             ),
         )
