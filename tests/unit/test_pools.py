@@ -339,9 +339,9 @@ REFUSED = {
         ("gke-prod", "pools.0.accelerator", "nvidia-h100-80gb"),
         ["pools[0].capacityType: 'a3-highgpu-1g' is not sold 'on-demand' (use spot or reserved"],
     ),
-    "more than any machine has": (
-        ("gke-prod", "models.0.memory", "64Gi"),
-        ["models[0].memory: '64Gi' is more than the machine of any of its pools has (16Gi)"],
+    "all that a machine has": (
+        ("gke-prod", "models.0.memory", "16Gi"),
+        ["models[0].memory: '16Gi' is not less than the machine of any of its pools has (16Gi)"],
     ),
     "another cloud's cluster": (
         ("aks-prod", "cluster.project", "p"),

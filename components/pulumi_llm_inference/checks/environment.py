@@ -90,7 +90,7 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
 def _size_problems(
     model: NamedModelSpec, pools: Mapping[str, NamedPoolSpec], cloud: Cloud, path: str
 ) -> Iterator[Problem]:
-    """A pod that asks for more than any machine of its pools has waits for ever."""
+    """A pod that asks for all that a machine of its pools has waits for ever."""
     # Of several machine types of a pool, the smallest may be what there is.
     machines = [
         machine
@@ -106,12 +106,12 @@ def _size_problems(
         "memory": max(machine.memory_gib for machine in machines),
     }
     for field, value in wanted.items():
-        if value > largest[field]:
+        if value >= largest[field]:
             unit = "" if field == "cpu" else "Gi"
             yield Problem(
                 f"{path}.{field}",
-                f"'{getattr(model, field)}' is more than the machine of any of its pools has "
-                f"({largest[field]:g}{unit})",
+                f"'{getattr(model, field)}' is not less than the machine of any of its pools has "
+                f"({largest[field]:g}{unit}), and a node needs some itself",
                 "ask for less, or set a larger machine for the pool",
             )
 
