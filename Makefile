@@ -35,14 +35,18 @@ EXTRA_eks := aws
 EXTRA_aks := azure
 CLOUD = $(shell sed -n 's/^ *llm-inference:cloud: *//p' stacks/environments/Pulumi.$(STACK).yaml 2>&1)
 EXTRA := $(EXTRA_$(CLOUD))
+# The user's, or the one that `make tools` brought.
+PULUMI := PATH="$$PATH:$(CURDIR)/.tools/pulumi/bin:$(CURDIR)/.tools/bin" pulumi
 SDK := $(EXTRA:%=.venv/installed-%)
 
 deploy: .venv/installed $(SDK) ## Deploy an environment to its cloud, with your pulumi login: STACK=gke-dev
 	@test -n "$(EXTRA)" || { echo "$(STACK) is no cloud's environment ($(CLOUD)): make deploy STACK=gke-dev"; exit 2; }
+	@echo "checking the environment"
 	@$(VENV)/llm-inference preview $(STACK) >/dev/null
-	@pulumi stack select --create $(STACK)
+	@$(PULUMI) version >/dev/null 2>&1 || { echo "the Pulumi CLI is needed: https://www.pulumi.com/docs/install/"; exit 2; }
+	@$(PULUMI) stack select --create $(STACK)
 	@# What autoscalers changed since would else be set back to what is remembered of it.
-	@pulumi up --refresh --stack $(STACK)
+	@$(PULUMI) up --refresh --stack $(STACK)
 
 down: $(if $(wildcard .local),.venv/installed) ## Stop everything, leave nothing running
 	@test ! -d .local || $(LOCAL) down
