@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from pulumi_llm_inference.catalog.models import ModelShape
     from pulumi_llm_inference.preview.run import Preview
     from pulumi_llm_inference.preview.write import Manifest, Omission
 
@@ -152,6 +153,83 @@ def machines(
             item.notes,
         )
     _out.print(table)
+
+
+@app.command()
+def fit(  # noqa: PLR0917  the command line names them
+    model: Annotated[str, typer.Argument(help="Hugging Face id, or a config.json of its.")],
+    accelerator: Annotated[str, typer.Option(help="GPU model, e.g. nvidia-l4.")],
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs of a replica.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(min=1, help="Longest request.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of the weights, e.g. half.")] = None,
+    quantization: Annotated[str | None, typer.Option(help="Method, e.g. awq or fp8.")] = None,
+    kv_cache_dtype: Annotated[str | None, typer.Option(help="E.g. fp8.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Estimate whether a model fits GPUs, and how many requests they then serve at once.
+
+    Exit code 1 if it does not fit. Example:
+
+      llm-inference fit meta-llama/Llama-3.1-8B-Instruct --accelerator nvidia-l4 --gpus 1
+    """
+    from pulumi_llm_inference.catalog.accelerators import accelerators as catalog
+    from pulumi_llm_inference.planning.fit import QUANTIZATION_BITS
+    from pulumi_llm_inference.planning.fit import fit as estimate
+    from pulumi_llm_inference.spec.problems import nearest
+
+    if accelerator not in catalog():
+        _fail(f"'{accelerator}' is not in the catalog: {nearest(accelerator, catalog())}")
+    if quantization is not None and quantization not in QUANTIZATION_BITS:
+        _fail(f"quantization '{quantization}': {nearest(quantization, QUANTIZATION_BITS)}")
+    shape = _shape(model)
+    try:
+        found = estimate(
+            shape,
+            catalog()[accelerator],
+            gpus=gpus,
+            max_model_len=max_model_len,
+            dtype=dtype,
+            quantization=QUANTIZATION_BITS[quantization] if quantization else None,
+            kv_cache_dtype=kv_cache_dtype,
+        )
+    except ValueError as error:
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        verdict = "fits" if found.fits else "does not fit"
+        _out.print(f"{shape.name or model} {verdict} {found.tensor_parallel} x {accelerator}")
+        _out.print(
+            f"  weights {found.weights_gib:.1f} GiB, GPUs needed: {found.gpus or 'too many'}"
+        )
+        _out.print(
+            f"  KV cache {found.kv_cache_gib:.1f} GiB a GPU, {found.kv_bytes_per_token} B a token"
+        )
+        _out.print(
+            f"  longest request {found.max_context} tokens, {found.max_concurrency} at once; "
+            f"a queue target to start with: {found.queue_target}"
+        )
+        for reason in found.reasons:
+            _out.print(f"  {reason}", markup=False, soft_wrap=True)
+    if not found.fits:
+        raise typer.Exit(1)
+
+
+def _shape(model: str) -> "ModelShape":
+    from pulumi_llm_inference.catalog.models import model_shape, model_shapes, shape_of_config
+    from pulumi_llm_inference.spec.problems import nearest
+
+    if shape := model_shape(model):
+        return shape
+    if not model.endswith(".json"):
+        _fail(
+            f"'{model}' is not in the catalog ({nearest(model, model_shapes())}); "
+            "give its config.json instead"
+        )
+    try:
+        return shape_of_config(json.loads(Path(model).read_text("utf-8")), name=model)
+    except (OSError, ValueError) as error:
+        _fail(f"{model}: {error}")
 
 
 @app.command()

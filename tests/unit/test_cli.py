@@ -80,3 +80,46 @@ def test_warnings_go_to_the_error_stream(options: list[str], tmp_path: Path) -> 
     assert done.exit_code == 0
     assert "may need 6" in done.stderr
     assert "may need 6" not in done.stdout
+
+
+def test_machines() -> None:
+    found = json.loads(cli_here("machines", "gke", "nvidia-l4", "--json").stdout)
+    assert [item["name"] for item in found][:2] == ["g2-standard-4", "g2-standard-8"]
+    assert "g2-standard-96" in cli_here("machines", "gke").stdout
+    unsold = cli_here("machines", "aks", "nvidia-l4")
+    assert unsold.exit_code == 1
+    assert "it sells nvidia-a10" in unsold.stderr
+    assert "'gcp' is not one of aks, eks, gke" in cli_here("machines", "gcp").stderr
+
+
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
+
+
+def test_fit() -> None:
+    done = cli_here("fit", LLAMA, "--accelerator", "nvidia-l4", "--max-model-len", "8192", "--json")
+    found = json.loads(done.stdout)
+    assert found["fits"]
+    assert found["kv_bytes_per_token"] == 131072
+    assert found["gpus"] == 1
+    tesla = ("--accelerator", "nvidia-t4", "--dtype", "half", "--max-model-len", "4096")
+    refused = cli_here("fit", LLAMA, *tesla, "--gpus", "1")
+    assert refused.exit_code == 1
+    assert "does not fit 1 x nvidia-t4" in refused.stdout
+    assert "GPUs needed: 2" in refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["llama", "--accelerator", "nvidia-l4"], "give its config.json instead"),
+        ([LLAMA, "--accelerator", "nvidia-l5"], "did you mean 'nvidia-l4'?"),
+        ([LLAMA, "--accelerator", "nvidia-l4", "--quantization", "awk"], "did you mean 'awq'?"),
+        ([LLAMA, "--accelerator", "nvidia-l4", "--dtype", "bf17"], "bf17"),
+        (["nowhere.json", "--accelerator", "nvidia-l4"], "nowhere.json: "),
+    ],
+)
+def test_fit_says_what_it_does_not_know(arguments: list[str], said: str) -> None:
+    done = cli_here("fit", *arguments)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

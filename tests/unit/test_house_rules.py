@@ -76,6 +76,7 @@ KNOWN = {
     "spec": set(),
     "catalog": set(),
     "engines": {"spec", "catalog"},
+    "planning": {"spec", "catalog"},
     "checks": {"spec", "catalog", "engines"},
     "nodes": {"args", "spec", "catalog", "checks"},
     "clusters": {"args", "spec", "checks"},
@@ -98,7 +99,7 @@ def test_folders_know_whom_the_design_says(folder: str) -> None:
     }
     package = {name.split(".")[1] for name in imported if name.startswith("pulumi_llm_inference.")}
     assert package <= {*KNOWN[folder], folder}
-    if folder in ("spec", "catalog", "engines", "checks"):
+    if folder in ("spec", "catalog", "engines", "checks", "planning"):
         assert not {name.split(".")[0] for name in imported} & {"pulumi", "pulumi_kubernetes"}
 
 
