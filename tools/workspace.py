@@ -127,7 +127,8 @@ class Workspace:
         """Make the folder, the file to source and what the variables point at."""
         environment = ENVIRONMENTS / f"Pulumi.{self.target.stack}.yaml"
         if not environment.exists():
-            known = sorted(file.name.split(".")[1] for file in ENVIRONMENTS.glob("Pulumi.*.yaml"))
+            files = sorted(ENVIRONMENTS.glob("Pulumi.*.yaml"))
+            known = [file.name.split(".")[1] for file in files if _cloud(file) == "local"]
             raise WorkspaceError(
                 f"no environment {self.target.stack!r}: {environment} is not there.\n"
                 f"Set STACK to one of: {', '.join(known)}."
