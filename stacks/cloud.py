@@ -12,6 +12,7 @@ from ground import Ground, Storage
 from pulumi_llm_inference import Addons
 from pulumi_llm_inference.checks.addons import metrics_source
 from pulumi_llm_inference.spec.addons import AddonsSpec
+from pulumi_llm_inference.spec.base import fields_of
 from pulumi_llm_inference.spec.environment import CloudEnvironmentSpec
 from pulumi_llm_inference.spec.pool import GpuNodePoolSpec, NamedPoolSpec
 
@@ -70,7 +71,7 @@ def home(
 def pool_args(environment: CloudEnvironmentSpec, pool: NamedPoolSpec) -> dict[str, Any]:
     """What the environment says of a pool."""
     cluster = environment.cluster
-    args = {field: getattr(pool, field) for field in GpuNodePoolSpec.model_fields}
+    args = fields_of(GpuNodePoolSpec, pool)
     if cluster is None:
         return args
     return {**args, "zones": pool.zones or cluster.zones, "tags": cluster.tags}
@@ -91,7 +92,7 @@ def deploy(
         ready = Addons(
             "addons",
             {
-                **{field: getattr(environment.addons, field) for field in AddonsSpec.model_fields},
+                **fields_of(AddonsSpec, environment.addons),
                 "cloud": environment.cloud,
                 "methods": environment.methods,
                 "kubernetes_version": environment.kubernetes_version,

@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from ground import Ground
 from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler
 from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
+from pulumi_llm_inference.spec.base import fields_of
 from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
 from pulumi_llm_inference.spec.model_server import EngineName, ModelServerSpec, NamedModelSpec
 
@@ -66,7 +67,7 @@ def _server(
     namespace: pulumi.Input[str],
     ground: Ground,
 ) -> ModelServer:
-    args = {name: getattr(model, name) for name in ModelServerSpec.model_fields}
+    args = fields_of(ModelServerSpec, model)
     if model.autoscaling:
         args["replicas"] = None
     mine = [pools[name] for name in model.pools]

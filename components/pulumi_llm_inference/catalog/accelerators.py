@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+_AMPERE = (8, 0)
+"""Its first compute capability (developer.nvidia.com/cuda-gpus)."""
+
 
 @dataclass(frozen=True)
 class Accelerator:
@@ -24,6 +27,11 @@ class Accelerator:
     tflops: Mapping[str, float]
     """Dense tensor-core rate by type (`fp16`, `bf16`, `fp8`, `int8`, `fp4`), 10¹² per second; types
     that the hardware has no unit for are not there."""
+
+    @property
+    def is_ampere_or_newer(self) -> bool:
+        """Whether it has bfloat16, and the engines an fp8 KV cache for it."""
+        return self.compute_capability >= _AMPERE
 
 
 _RATES = {

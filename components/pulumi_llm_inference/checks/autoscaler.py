@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pulumi_llm_inference.checks.bounds import bounds_problems
 from pulumi_llm_inference.engines.base import Engine
 from pulumi_llm_inference.spec.autoscaling import (
     AutoscalerSpec,
@@ -18,12 +19,7 @@ def autoscaler_problems(
     spec: AutoscalerSpec, path: str, kubernetes_version: str, prometheus_address: str | None
 ) -> Iterator[Problem]:
     """What is wrong with an autoscaler on a cluster of this version and monitoring."""
-    if spec.min_replicas > spec.max_replicas:
-        yield Problem(
-            f"{path}.minReplicas",
-            f"{spec.min_replicas} is more than maxReplicas ({spec.max_replicas})",
-            "lower minReplicas or raise maxReplicas",
-        )
+    yield from bounds_problems("Replicas", spec.min_replicas, spec.max_replicas, path)
     if not spec.targets.by_signal():
         yield Problem(f"{path}.targets", "names no signal", "set for example 'queueSize: 5'")
     if spec.method is AutoscalingMethod.KEDA and not prometheus_address:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from itertools import combinations
 
+from pulumi_llm_inference.checks.bounds import bounds_problems
 from pulumi_llm_inference.spec.cluster import (
     AksClusterSpec,
     AksExistingSpec,
@@ -112,7 +113,8 @@ def cluster_problems(
     yield from _place_problems(spec, rules, path)
     yield from _network_problems(spec, path)
     yield from _api_problems(spec, path)
-    yield from _node_problems(spec, path)
+    nodes = spec.system_nodes
+    yield from bounds_problems("Nodes", nodes.min_nodes, nodes.max_nodes, f"{path}.systemNodes")
     yield from _tag_problems(spec, path)
 
 
@@ -236,16 +238,6 @@ def _api_problems(spec: ClusterSpec, path: str) -> Iterator[Problem]:
             "is empty, so whoever has the kubeconfig administers the cluster",
             "name a Microsoft Entra group, and people log in as themselves",
             warning=True,
-        )
-
-
-def _node_problems(spec: ClusterSpec, path: str) -> Iterator[Problem]:
-    bounds = spec.system_nodes
-    if bounds.min_nodes > bounds.max_nodes:
-        yield Problem(
-            f"{path}.systemNodes.minNodes",
-            f"{bounds.min_nodes} is more than maxNodes ({bounds.max_nodes})",
-            "lower minNodes or raise maxNodes",
         )
 
 

@@ -12,9 +12,6 @@ from pulumi_llm_inference.spec.pool import CapacityType, Placement
 from pulumi_llm_inference.spec.problems import Problem, nearest
 from pulumi_llm_inference.spec.shutdown import least, shutdown
 
-_AMPERE = (8, 0)
-"""First compute capability with bfloat16, and with fp8 KV caches in the engines."""
-
 
 def model_server_problems(
     name: str, spec: ModelServerSpec, placements: Sequence[Placement], path: str
@@ -96,7 +93,7 @@ def _gpu_problems(spec: ModelServerSpec, nodes: Placement, path: str) -> Iterato
             "raise gpus, or leave it out: it follows gpus",
         )
     accelerator = accelerators().get(nodes.accelerator)
-    if accelerator and accelerator.compute_capability < _AMPERE:
+    if accelerator and not accelerator.is_ampere_or_newer:
         if spec.dtype == "bfloat16":
             yield Problem(
                 f"{path}.dtype", f"{accelerator.name} has no bfloat16", "use 'half' or leave it out"

@@ -15,6 +15,7 @@ from pulumi_llm_inference.catalog.machines import (
     offers,
     offers_text,
 )
+from pulumi_llm_inference.checks.bounds import bounds_problems
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.spec.pool import CapacityType, Cloud, GpuNodePoolSpec
 from pulumi_llm_inference.spec.problems import Problem, nearest
@@ -94,12 +95,7 @@ def pool_problems(
             f"'{pool.accelerator}' is not in the catalog",
             nearest(pool.accelerator, known),
         )
-    if pool.min_nodes > pool.max_nodes:
-        yield Problem(
-            f"{path}.minNodes",
-            f"{pool.min_nodes} is more than maxNodes ({pool.max_nodes})",
-            "lower minNodes or raise maxNodes",
-        )
+    yield from bounds_problems("Nodes", pool.min_nodes, pool.max_nodes, path)
     if cloud is Cloud.LOCAL:
         yield from _local_problems(name, pool, path)
         return

@@ -19,11 +19,7 @@ from pulumi_llm_inference.spec.pool import (
     EksAmi,
     GpuNodePoolSpec,
     Placement,
-    TaintEffect,
 )
-
-_EFFECTS = {TaintEffect.NO_SCHEDULE: "NO_SCHEDULE", TaintEffect.NO_EXECUTE: "NO_EXECUTE"}
-"""EKS' names (botocore eks TaintEffect)."""
 
 _CAPACITY = {
     CapacityType.ON_DEMAND: "ON_DEMAND",
@@ -217,7 +213,7 @@ def node_group(
         "node_repair_config": repair,
         "labels": node_labels(spec, placed),
         "taints": [
-            {"key": taint.key, "value": taint.value, "effect": _EFFECTS[taint.effect]}
+            {"key": taint.key, "value": taint.value, "effect": taint.effect.name}
             for taint in placed.taints
         ],
         "tags": spec.tags or None,

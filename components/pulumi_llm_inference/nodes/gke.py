@@ -19,11 +19,7 @@ from pulumi_llm_inference.spec.pool import (
     Cloud,
     GpuNodePoolSpec,
     Placement,
-    TaintEffect,
 )
-
-_EFFECTS = {TaintEffect.NO_SCHEDULE: "NO_SCHEDULE", TaintEffect.NO_EXECUTE: "NO_EXECUTE"}
-"""GKE's names (google-cloud-container types.NodeTaint.Effect)."""
 
 _OWN = {"node_config.labels": "labels", "node_config.taints": "taints"}
 """Arguments of the node pool that are the pool's, and by what a user changes them."""
@@ -135,7 +131,7 @@ def _node_config(
         ],
         "labels": {**spec.labels, **placed.node_labels},
         "taints": [
-            {"key": taint.key, "value": taint.value, "effect": _EFFECTS[taint.effect]}
+            {"key": taint.key, "value": taint.value, "effect": taint.effect.name}
             for taint in placed.taints
         ],
         "resource_labels": spec.tags or None,

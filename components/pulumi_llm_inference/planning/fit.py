@@ -17,9 +17,6 @@ from pulumi_llm_inference.spec.problems import Problem, nearest
 _GIB = 2**30
 _MIB_PER_GIB = 1024
 
-_AMPERE = (8, 0)
-"""First compute capability with bfloat16, and with fp8 KV caches in the engines."""
-
 _MOST_GPUS = 64
 """Where the search for enough GPUs ends: eight of the largest machines."""
 
@@ -310,7 +307,7 @@ def _type_problems(
     kv_cache_dtype: str | None,
     quantization: float | None,
 ) -> Iterator[Problem]:
-    if accelerator.compute_capability < _AMPERE:
+    if not accelerator.is_ampere_or_newer:
         if dtype == "bfloat16":
             yield Problem(
                 "dtype", f"{accelerator.name} has no bfloat16", "use 'half' or leave it out"

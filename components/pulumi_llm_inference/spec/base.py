@@ -50,6 +50,11 @@ class Spec(BaseModel):
         return value
 
 
+def fields_of(kind: type[Spec], value: Spec) -> dict[str, Any]:
+    """Those fields of a value that it has as one of `kind`, for what takes no more."""
+    return {name: getattr(value, name) for name in kind.model_fields}
+
+
 def optional(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
     """The same check for a value that may be left out."""
     return lambda value: None if value is None else check(value)

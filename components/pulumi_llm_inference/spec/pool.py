@@ -31,7 +31,11 @@ class EksAmi(StrEnum):
 
 
 class TaintEffect(StrEnum):
-    """What a taint does to pods that do not tolerate it."""
+    """What a taint does to pods that do not tolerate it.
+
+    GKE and EKS call it by the members' names (google-cloud-container NodeTaint.Effect, botocore eks
+    TaintEffect).
+    """
 
     NO_SCHEDULE = "NoSchedule"
     NO_EXECUTE = "NoExecute"
