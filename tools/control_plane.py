@@ -133,6 +133,7 @@ class ControlPlane:
 
         Raises:
             subprocess.CalledProcessError: It failed.
+            subprocess.TimeoutExpired: It did not end within two minutes.
         """
         done = subprocess.run(
             [self._programs["kubectl"], "--kubeconfig", self.kubeconfig, *arguments],
@@ -141,6 +142,7 @@ class ControlPlane:
             capture_output=True,
             text=True,
             check=True,
+            timeout=120,  # kubectl itself waits for ever
         )
         return done.stdout
 
@@ -206,7 +208,6 @@ class ControlPlane:
         config.write_text(yaml.safe_dump(self._kwokctl_config()))
         self._kwokctl("create", "--config", config, "--kubeconfig", self.kubeconfig)
         self.kubeconfig.chmod(0o600)
-        self.kubectl("apply", "--server-side", "--recursive", f"--filename={CRDS}")
         self._created.touch()
 
     def _start_cluster(self) -> None:
@@ -217,6 +218,10 @@ class ControlPlane:
             if file.read_text().strip() not in alive:
                 file.unlink()
         self._kwokctl("start")
+        for kinds in ("monitoring", *(["keda"] if self.keda else ())):
+            files = f"--filename={CRDS / kinds}"
+            self.kubectl("apply", "--server-side", files)
+            self.kubectl("wait", "--for=condition=Established", files, "--timeout=60s")
         objects = yaml.safe_dump_all(self._objects())
         self.kubectl("apply", "--server-side", "--filename=-", given=objects)
 

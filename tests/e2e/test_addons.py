@@ -18,12 +18,10 @@ HELM_CRDS = "monitoring.coreos.com"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[ControlPlane]:
-    """A control plane of its own, without what the local one has of metrics APIs and KEDA."""
+    """A control plane of its own, without the metrics APIs of the local one, and without KEDA."""
     with ControlPlane(tmp_path / "bare", scrape="1s") as plane:
         served = [f"{version}.custom.metrics.k8s.io" for version in ("v1beta1", "v1beta2")]
         plane.kubectl("delete", "apiservice", *served)
-        keda = [name for name in crds(plane) if name.endswith("keda.sh")]
-        plane.kubectl("delete", "customresourcedefinition", *keda)
         yield plane
 
 
