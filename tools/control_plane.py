@@ -2,11 +2,12 @@
 
 kwokctl starts etcd, kube-apiserver, kube-controller-manager, kube-scheduler and KWOK, which plays
 the kubelets. Beside the cluster, as programs of ours, run prometheus-operator (it turns monitors
-into a scrape configuration), Prometheus, the metrics adapter, on request KEDA, and the bridge,
-which answers the scrapes of pods that do not exist. All of it listens on the loopback only and
-lives in one folder, so that several can run side by side.
+into a scrape configuration), Prometheus, the metrics adapter, the bridge, which answers the scrapes
+of pods that do not exist, and on request KEDA and the controller of LeaderWorkerSet. All of it
+listens on the loopback only and lives in one folder, so that several can run side by side.
 """
 
+import base64
 import json
 import os
 import random
@@ -52,7 +53,10 @@ PORTS = (
     "keda-grpc",
     "keda-metrics",
     "keda-health",
+    "lws-webhooks",
+    "lws-health",
 )
+LWS_PODS = {"matchExpressions": [{"key": "leaderworkerset.sigs.k8s.io/name", "operator": "Exists"}]}
 # Below the range from which the kernel takes ports for outgoing connections.
 PORT_RANGE = range(20000, 32000)
 
@@ -66,6 +70,7 @@ class ControlPlane:
         hpa_sync: How often autoscalers are evaluated; fixed when the cluster is created.
         scrape: Interval that overrides the monitors' own ("1s"), to make tests fast.
         keda: Whether KEDA runs too.
+        lws: Whether the controller of LeaderWorkerSet runs too.
         rules: The metrics adapter's rules; by default those of `llm-inference adapter-rules`.
     """
 
@@ -73,6 +78,7 @@ class ControlPlane:
     hpa_sync: str = "15s"
     scrape: str | None = None
     keda: bool = False
+    lws: bool = False
     rules: str | None = None
 
     def __enter__(self) -> "ControlPlane":
@@ -110,7 +116,7 @@ class ControlPlane:
     def stop(self) -> None:
         """End everything that was started here and forget the cluster."""
         processes.stop(self.folder)
-        for leftover in ("kwok", "prometheus", "keda"):
+        for leftover in ("kwok", "prometheus", "keda", "lws"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         self.kubeconfig.unlink(missing_ok=True)
 
@@ -199,7 +205,8 @@ class ControlPlane:
     @cached_property
     def _programs(self) -> dict[str, Path]:
         """Where the programs are."""
-        names = (*programs.CLUSTER, *(programs.KEDA if self.keda else ()))
+        keda, lws = programs.KEDA if self.keda else (), programs.LWS if self.lws else ()
+        names = (*programs.CLUSTER, *keda, *lws)
         return {**programs.ensure(names), "metrics-adapter": programs.ensure_metrics_adapter()}
 
     def _create(self) -> None:
@@ -218,12 +225,23 @@ class ControlPlane:
             if file.read_text().strip() not in alive:
                 file.unlink()
         self._kwokctl("start")
-        for kinds in ("monitoring", *(["keda"] if self.keda else ())):
+        optional = {"keda": self.keda, "lws": self.lws}
+        for kinds in ("monitoring", *(kinds for kinds, wanted in optional.items() if wanted)):
             files = f"--filename={CRDS / kinds}"
             self.kubectl("apply", "--server-side", files)
-            self.kubectl("wait", "--for=condition=Established", files, "--timeout=60s")
+            processes.wait(f"kinds of {kinds}", lambda files=files: self._established(files), 60)
         objects = yaml.safe_dump_all(self._objects())
         self.kubectl("apply", "--server-side", "--filename=-", given=objects)
+
+    def _established(self, files: str) -> bool:
+        """Tell whether the kinds of the files are served; waits for them."""
+        try:
+            self.kubectl("wait", "--for=condition=Established", files, "--timeout=60s")
+        except subprocess.CalledProcessError:
+            return (
+                False  # one is so new that it has no conditions yet, which kubectl cannot wait for
+            )
+        return True
 
     def _kwokctl(self, verb: str, *arguments: str | Path) -> None:
         """Run kwokctl; what it starts is marked as ours.
@@ -304,6 +322,7 @@ class ControlPlane:
                 if self.keda
                 else ()
             ),
+            *(self._lws_webhooks() if self.lws else ()),
         ]
 
     def _prometheus_object(self) -> dict[str, Any]:
@@ -403,15 +422,14 @@ class ControlPlane:
         )
         if self.keda:
             yield from self._keda()
+        if self.lws:
+            yield self._lws()
 
     def _keda(self) -> Iterable[Background]:
         """Return KEDA's operator and its metrics adapter."""
         ports = self.ports
         grpc = f"{HOST}:{ports['keda-grpc']}"
-        certificates = self.folder / "keda"
-        certificates.mkdir(exist_ok=True, mode=0o700)
-        for source, target in (("admin.crt", "tls.crt"), ("admin.key", "tls.key"), ("ca.crt",) * 2):
-            shutil.copy(self._pki / source, certificates / target)
+        certificates = self._certificates("keda")
         yield Background(
             "keda",
             (
@@ -439,6 +457,88 @@ class ControlPlane:
                 *self._aggregated_server("keda-adapter"),
             ),
         )
+
+    def _lws(self) -> Background:
+        """Return LeaderWorkerSet's controller, which also serves the webhooks of its kind."""
+        ports = self.ports
+        certificates = self._certificates("lws")
+        config = certificates / "config.yaml"
+        settings = {
+            "apiVersion": "config.lws.x-k8s.io/v1alpha1",
+            "kind": "Configuration",
+            "webhook": {
+                "host": HOST,
+                "port": ports["lws-webhooks"],
+                "certDir": str(certificates),
+            },
+            "health": {"healthProbeBindAddress": f"{HOST}:{ports['lws-health']}"},
+            "metrics": {"bindAddress": "0"},  # none
+            "leaderElection": {"leaderElect": False},
+            "internalCertManagement": {"enable": False},
+        }
+        config.write_text(yaml.safe_dump(settings))
+        return Background(
+            "lws",
+            (
+                str(self._programs["lws-manager"]),
+                f"--config={config}",
+                f"--kubeconfig={self.kubeconfig}",
+                "--zap-stacktrace-level=panic",
+            ),
+            reads=(config,),
+        )
+
+    def _lws_webhooks(self) -> Iterable[dict[str, Any]]:
+        """Return the objects by which the API server asks LeaderWorkerSet's controller.
+
+        One webhook gives its pods their place in a group, without which the controller cannot tell
+        leaders from workers.
+        """
+        sets = ("leaderworkerset.x-k8s.io", "leaderworkersets", ["CREATE", "UPDATE"])
+        authority = base64.b64encode((self._pki / "ca.crt").read_bytes()).decode()
+        for kind, verb in (("Mutating", "mutate"), ("Validating", "validate")):
+            yield {
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": f"{kind}WebhookConfiguration",
+                "metadata": {"name": f"lws-{kind.lower()}-webhook-configuration"},
+                "webhooks": [
+                    {
+                        "name": f"{verb}-{resource}.lws.x-k8s.io",
+                        "admissionReviewVersions": ["v1"],
+                        "sideEffects": "None",
+                        "failurePolicy": "Fail",
+                        "clientConfig": {
+                            "url": self._lws_webhook(f"{verb}-{path}"),
+                            "caBundle": authority,
+                        },
+                        "rules": [
+                            {
+                                "apiGroups": [group],
+                                "apiVersions": ["v1"],
+                                "operations": operations,
+                                "resources": [resource],
+                            }
+                        ],
+                        **selector,
+                    }
+                    for (group, resource, operations), path, selector in (
+                        (sets, "leaderworkerset-x-k8s-io-v1-leaderworkerset", {}),
+                        (("", "pods", ["CREATE"]), "-v1-pod", {"objectSelector": LWS_PODS}),
+                    )
+                ],
+            }
+
+    def _lws_webhook(self, path: str) -> str:
+        """Return the URL of a webhook of LeaderWorkerSet's controller."""
+        return f"https://{HOST}:{self.ports['lws-webhooks']}/{path}"
+
+    def _certificates(self, name: str) -> Path:
+        """Return a folder of the program's own with the administrator's certificate in it."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True, mode=0o700)
+        for source, target in (("admin.crt", "tls.crt"), ("admin.key", "tls.key"), ("ca.crt",) * 2):
+            shutil.copy(self._pki / source, folder / target)
+        return folder
 
     def _aggregated_server(self, port: str) -> tuple[str, ...]:
         """Return the flags of a server that the API server delegates to."""
@@ -479,6 +579,10 @@ class ControlPlane:
         ):
             url = f"http://{HOST}:{self.ports[port]}/{path}"
             processes.wait(port, lambda url=url: _answers(url), 60, log)
+        if self.lws:
+            # It calls itself ready at once; its webhooks are the last that it sets up.
+            url = self._lws_webhook("validate--v1-pod")
+            processes.wait("lws", lambda: _answers(url), 60, self.logs / "lws.log")
         for name in ("v1beta1.custom.metrics.k8s.io", *([EXTERNAL] if self.keda else ())):
             self.kubectl("wait", "--for=condition=Available", f"apiservice/{name}", "--timeout=60s")
 

@@ -30,7 +30,6 @@ Context = Annotated[
 HpaSync = Annotated[
     str, typer.Option(envvar="HPA_SYNC", help="How often autoscalers are evaluated.")
 ]
-Keda = Annotated[bool, typer.Option("--keda", envvar="KEDA", help="Run KEDA too.")]
 
 
 @app.command()
@@ -38,14 +37,12 @@ def up(
     stack: Stack = "local",
     context: Context = None,
     hpa_sync: HpaSync = "15s",
-    keda: Keda = False,
 ) -> None:
     """Start a control plane, deploy the environment and show what runs."""
     with plain_errors():
-        workspace = Workspace(_target(stack, context), hpa_sync=hpa_sync, keda=keda)
+        workspace = Workspace(_target(stack, context), hpa_sync=hpa_sync)
         workspace.prepare()
-        workspace.check()
-        workspace.start()
+        workspace.start(workspace.check())
         workspace.deploy()
         output.print(tables(_settled_report(workspace)), NEXT)
 
@@ -108,9 +105,10 @@ def env(stack: Stack = "local", context: Context = None) -> None:
 
 @app.command()
 def tools() -> None:
-    """Get every program, KEDA's included."""
+    """Get every program, those of KEDA and LeaderWorkerSet included."""
     with plain_errors():
-        programs.ensure((*programs.CLUSTER, *programs.KEDA, "queue-metrics-adapter"))
+        optional = (*programs.KEDA, *programs.LWS, "queue-metrics-adapter")
+        programs.ensure((*programs.CLUSTER, *optional))
         programs.tidy()
         if programs.pulumi() is None and os.environ.get("CI"):
             raise MissingProgramError(

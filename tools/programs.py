@@ -157,6 +157,7 @@ PROGRAMS = {
         Program(name="keda", module="keda", package="github.com/kedacore/keda/v2/cmd/operator"),
         # Ours (tools/go/keda/main.go), under a name that is not that of KEDA's own.
         Program(name="keda-loopback-adapter", module="keda"),
+        Program(name="lws-manager", module="lws", package="sigs.k8s.io/lws/cmd"),
     )
 }
 CLUSTER = (
@@ -171,6 +172,7 @@ CLUSTER = (
     "prometheus",
 )
 KEDA = ("keda", "keda-loopback-adapter")
+LWS = ("lws-manager",)
 
 
 def ensure(names: Iterable[str], folder: Path = TOOLS) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from rich.table import Table
 GPU = "nvidia.com/gpu"
 KINDS = ("nodes", "pods", "horizontalpodautoscalers.autoscaling")
 UNKNOWN = "<unknown>"
+_ENDED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def report(objects: Iterable[dict[str, Any]]) -> Report:
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for item in objects:
         by_kind.setdefault(item["kind"], []).append(item)
-    pods = [pod for pod in map(_pod, by_kind.get("Pod", ())) if pod.gpus]
+    # The pod of a finished Job stays, and holds nothing.
+    alive = [i for i in by_kind.get("Pod", ()) if i["status"]["phase"] not in _ENDED]
+    pods = [pod for pod in map(_pod, alive) if pod.gpus]
     return Report(
         nodes=[node for item in by_kind.get("Node", ()) if (node := _node(item, pods)).gpus],
         pods=pods,

@@ -15,8 +15,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,11 @@ class Workspace:
         folder: Where.
         wanted: The target that the user named.
         hpa_sync: See ControlPlane.
-        keda: See ControlPlane.
     """
 
     wanted: Target
     folder: Path = CHECKOUT / ".local"
     hpa_sync: str = "15s"
-    keda: bool = False
 
     @cached_property
     def target(self) -> Target:
@@ -99,7 +97,7 @@ class Workspace:
     @property
     def control_plane(self) -> ControlPlane:
         """The local control plane."""
-        return ControlPlane(self.folder, hpa_sync=self.hpa_sync, keda=self.keda)
+        return ControlPlane(self.folder, hpa_sync=self.hpa_sync)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -152,18 +150,26 @@ class Workspace:
         text = environment.read_text()
         self._config.write_text(f"{text}\nencryptionsalt: {salt}\n" if salt else text)
 
-    def check(self) -> None:
-        """Prove the environment before anything starts."""
+    def check(self) -> set[str]:
+        """Prove the environment before anything starts, and return the kinds that it makes."""
         with step("checking the environment"):
-            self._preview()
+            resources = json.loads(self._preview("--json"))
+        return {resource["type"].rpartition(":")[2] for resource in resources}
 
-    def start(self) -> None:
-        """Have a cluster: the user's own, reached, or the local control plane, started."""
+    def start(self, kinds: Container[str] = ()) -> None:
+        """Have a cluster: the user's own, reached, or the local control plane, started.
+
+        Args:
+            kinds: What is to be made on it. Controllers that not every environment needs run on
+                the local one if it has something for them to do.
+        """
         if self.target.own_cluster:
             with step("reaching the cluster"):
                 self._reach()
         else:
-            self.control_plane.start()
+            plane = self.control_plane
+            keda, lws = "ScaledObject" in kinds, "LeaderWorkerSet" in kinds
+            replace(plane, keda=keda, lws=lws).start()
         _write_private(self._record, json.dumps(vars(self.target)))
 
     def _reach(self) -> None:
@@ -317,8 +323,8 @@ class Workspace:
             (checkpoint.get("latest") or {}).get("pending_operations") for checkpoint in checkpoints
         )
 
-    def _preview(self, *options: str | Path) -> None:
-        """Run the offline preview.
+    def _preview(self, *options: str | Path) -> str:
+        """Run the offline preview and return what it prints.
 
         Raises:
             WorkspaceError: The environment has problems; says all of them.
@@ -327,6 +333,7 @@ class Workspace:
         rendered = _capture([program, "preview", self.target.stack, *options], self._environment)
         if rendered.returncode:
             raise WorkspaceError(rendered.stderr.strip())
+        return rendered.stdout
 
     def _apply(self) -> None:
         """Apply the offline preview's manifests and wait for what they start."""

@@ -26,7 +26,7 @@ from tests.support import ROOT
 LOOPBACK = {"0100007F", "0" * 24 + "01000000", "0" * 16 + "FFFF00000100007F"}
 """127.0.0.1, ::1 and the first again as IPv6, as /proc writes them."""
 STEERING = (
-    *("CONTEXT", "HPA_SYNC", "KEDA", "KUBE", "KWOK_", "STACK"),
+    *("CONTEXT", "HPA_SYNC", "KUBE", "KWOK_", "STACK"),
     *("GIT_", "MAKE", "MFLAGS", "PULUMI_"),
 )
 """How variables begin that would change what make, git or the programs do."""

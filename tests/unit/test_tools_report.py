@@ -54,6 +54,14 @@ def test_gpus_are_counted_per_node() -> None:
     assert found.pods[1] == Pod("b", "llm", "Running", "none yet", 2)
 
 
+def test_the_pod_of_a_finished_job_holds_no_gpu() -> None:
+    done = pod("a", "gpu-0", ready="False")
+    done["status"]["phase"] = "Succeeded"
+    found = report([node("gpu-0", "4"), done])
+    assert found.nodes == [Node("gpu-0", ready=True, gpus=4, used=0)]
+    assert found.pods == []
+
+
 def test_a_pods_status_says_what_is_wrong() -> None:
     objects = [pod("a", "n", ready="False"), pod("b", "n", deletionTimestamp="2026-01-01")]
     assert [p.status for p in report(objects).pods] == ["Running, not ready", "Terminating"]
