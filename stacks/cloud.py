@@ -95,6 +95,7 @@ def deploy(
                 **fields_of(AddonsSpec, environment.addons),
                 "cloud": environment.cloud,
                 "methods": environment.methods,
+                "groups": environment.has_groups,
                 "kubernetes_version": environment.kubernetes_version,
                 "prometheus_address": environment.monitoring.prometheus_address,
                 **(addons or {}),

@@ -8,7 +8,12 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from ground import Ground
-from pulumi_llm_inference import ModelServer, Monitor, QueueAutoscaler
+from pulumi_llm_inference import (
+    ModelServer,
+    Monitor,
+    QueueAutoscaler,
+    TritonModelRepository,
+)
 from pulumi_llm_inference.spec.autoscaling import AutoscalerSpec
 from pulumi_llm_inference.spec.base import fields_of
 from pulumi_llm_inference.spec.environment import EnvironmentSpec, MonitorKind
@@ -29,7 +34,8 @@ def deploy(
     addresses: dict[str, pulumi.Output[str]] = {}
     for model in environment.models:
         server = _server(environment, model, pools, namespace, ground)
-        servers[model.engine].append(server)
+        if server.metrics_endpoint:
+            servers[model.engine].append(server)
         addresses[model.name] = server.url
         if model.autoscaling:
             _autoscaler(environment, model.name, model.autoscaling, server, ground)
@@ -72,6 +78,8 @@ def _server(
         args["replicas"] = None
     mine = [pools[name] for name in model.pools]
     needs: list[pulumi.Resource] = [*mine]
+    if model.nodes > 1:
+        needs += ground.ready
     if model.weights_bucket and ground.storage:
         access = ground.storage(
             model.name,
@@ -85,11 +93,22 @@ def _server(
         args["labels"] = {**model.labels, **access.pod_labels}
         # A pod that starts before the access is there never gets it (EKS).
         needs.append(access)
+    placements = [pool.placement for pool in mine]
+    if model.triton and model.triton.build:
+        needs.append(
+            TritonModelRepository(
+                f"{model.name}-repository",
+                {**args, "placements": placements, "namespace": namespace},
+                pulumi.ResourceOptions.merge(
+                    ground.options, pulumi.ResourceOptions(depends_on=needs[:])
+                ),
+            )
+        )
     return ModelServer(
         model.name,
         {
             **args,
-            "placements": [pool.placement for pool in mine],
+            "placements": placements,
             "namespace": namespace,
             "scrape_annotations": environment.monitoring.kind is MonitorKind.NONE,
         },

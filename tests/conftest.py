@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from pulumi_llm_inference.preview.recorder import Resource
-from tests.environments import CLOUDS, cloud_config, managed_config, rich_config
+from tests.environments import (
+    CLOUDS,
+    cloud_config,
+    engines_config,
+    managed_config,
+    rich_config,
+)
 from tests.support import Recording, cli, preview_of
 
 
@@ -51,6 +57,12 @@ def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """The same on Kubernetes 1.35, with options that older versions do not have."""
     config = rich_config(kubernetes_version="1.35", tolerance=0.05)
     return preview_of(tmp_path_factory.mktemp("tolerant"), config)
+
+
+@pytest.fixture(scope="session")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Every engine in every variant."""
+    return preview_of(tmp_path_factory.mktemp("engines"), engines_config())
 
 
 @pytest.fixture(scope="session")

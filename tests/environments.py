@@ -66,13 +66,13 @@ def rich_config(kubernetes_version: str = "1.30", tolerance: float | None = None
                 "maxNumSeqs": 128,
                 "maxNumBatchedTokens": 16384,
                 "gpuMemoryUtilization": 0.92,
-                "extraArgs": ["--enable-prefix-caching"],
+                "extraArgs": ["--enable-chunked-prefill"],
                 "env": {
                     "VLLM_LOGGING_LEVEL": "INFO",
                     "S3_KEY": {"name": "bucket", "key": "access-key"},
                 },
                 "huggingFaceToken": {"name": "hugging-face"},
-                "weightsCache": {"claim": "weights"},
+                "weights": {"claim": "weights"},
                 "sharedMemory": "16Gi",
                 "cpu": "500m",
                 "memory": "64Gi",
@@ -109,7 +109,7 @@ def rich_config(kubernetes_version: str = "1.30", tolerance: float | None = None
                 "model": "mistralai/Mistral-Large",
                 "gpus": 4,
                 "replicas": 2,
-                "weightsCache": {"size": "200Gi"},
+                "weights": {"size": "200Gi"},
                 "serviceName": "mistral",
             },
             {
@@ -118,6 +118,78 @@ def rich_config(kubernetes_version: str = "1.30", tolerance: float | None = None
                 "model": "m",
                 "args": ["/models/m", "--max-num-seqs=8"],
             },
+        ],
+    }
+
+
+PARALLEL: dict[str, Any] = {"gpus": 2}
+HUB = {"model": "Qwen/Qwen2.5-7B-Instruct"}
+REPOSITORY = {"triton": {"modelRepositoryClaim": "tensorrt-models-pvc"}}
+ENGINE_VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "vllm": {
+        "one-gpu": HUB,
+        "parallel": HUB | PARALLEL,
+        "quantized": HUB | {"quantization": "fp8", "kvCacheDtype": "fp8"},
+        "lora": HUB | {"loraAdapters": [{"name": "sql", "source": "org/sql-lora"}]},
+        "nodes": HUB | {"nodes": 2, "gpus": 4},
+        "stream": HUB | {"weights": {"stream": "s3://weights/qwen"}},
+    },
+    "sglang": {
+        "one-gpu": HUB,
+        "parallel": HUB | PARALLEL,
+        "quantized": HUB | {"quantization": "fp8", "kvCacheDtype": "fp8_e5m2"},
+        "lora": HUB
+        | {"loraAdapters": [{"name": "sql", "source": "org/sql-lora"}], "maxLoraRank": 32},
+        "nodes": HUB | {"nodes": 2, "gpus": 4},
+        "download": HUB
+        | {"weights": {"download": "gs://weights/qwen", "storageClass": "rwx", "size": "60Gi"}},
+    },
+    "tensorrt-llm": {
+        "one-gpu": HUB,
+        "image": HUB | {"weights": {"image": "registry.example.com/qwen:1", "path": "models"}},
+        "parallel": HUB | PARALLEL,
+        "quantized": {"model": "nvidia/Llama-3.1-8B-Instruct-FP8", "kvCacheDtype": "fp8"},
+    },
+    "triton": {
+        "one-gpu": HUB | REPOSITORY,
+        "parallel": HUB
+        | PARALLEL
+        | {
+            "triton": {
+                "modelRepositoryClaim": "built",
+                "build": {"claimSize": "100Gi", "storageClass": "rwx"},
+            }
+        },
+        "quantized": {"model": "Qwen/Qwen2.5-7B-Instruct-AWQ"} | REPOSITORY,
+    },
+    "ollama": {
+        "one-gpu": {"model": "llama3.1:8b"},
+        "parallel": {"model": "llama3.1:70b"} | PARALLEL,
+        "quantized": {"model": "llama3.1:8b-instruct-q4_K_M", "kvCacheDtype": "q8_0"},
+    },
+}
+"""What each engine serves, beside what it cannot."""
+
+
+def engines_config() -> dict[str, Any]:
+    """Each engine in each of its variants."""
+    scaled = {"minReplicas": 1, "maxReplicas": 4, "targets": {"queueSize": 5}}
+    return {
+        "cloud": "local",
+        "kubernetesVersion": "1.36",
+        "pools": [
+            {"name": "h100", "accelerator": "nvidia-h100-80gb", "gpusPerNode": 8, "maxNodes": 8}
+        ],
+        "models": [
+            {
+                "name": f"{engine}-{variant}",
+                "engine": engine,
+                "pools": ["h100"],
+                **({} if engine == "ollama" else {"autoscaling": scaled}),
+                **fields,
+            }
+            for engine, variants in ENGINE_VARIANTS.items()
+            for variant, fields in variants.items()
         ],
     }
 

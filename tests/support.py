@@ -58,9 +58,13 @@ class Recording:
         return [item.inputs for item in self.resources if item.type.endswith(f":{kind}")]
 
     def pods(self) -> dict[str, dict[str, Any]]:
-        """Pod templates by the name of their Deployment."""
+        """Pod templates by the name of what has the replicas; of groups, the leaders'."""
         return {
-            item["metadata"]["name"]: item["spec"]["template"] for item in self.every("Deployment")
+            **{i["metadata"]["name"]: i["spec"]["template"] for i in self.every("Deployment")},
+            **{
+                i["metadata"]["name"]: i["spec"]["leaderWorkerTemplate"]["leaderTemplate"]
+                for i in self.every("LeaderWorkerSet")
+            },
         }
 
     def pod(self, name: str) -> dict[str, Any]:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pulumi_llm_inference.nodes.gke import GkeGpuNodePool, GkeGpuNodePoolArgs
     from pulumi_llm_inference.nodes.simulated import SimulatedGpuNodePool, SimulatedGpuNodePoolArgs
     from pulumi_llm_inference.scaling.queue_autoscaler import QueueAutoscaler, QueueAutoscalerArgs
+    from pulumi_llm_inference.serving.model_repository import (
+        TritonModelRepository,
+        TritonModelRepositoryArgs,
+    )
     from pulumi_llm_inference.serving.model_server import ModelServer, ModelServerArgs
 
 _HOME = {
@@ -55,6 +59,8 @@ _HOME = {
     "QueueAutoscalerArgs": "scaling.queue_autoscaler",
     "SimulatedGpuNodePool": "nodes.simulated",
     "SimulatedGpuNodePoolArgs": "nodes.simulated",
+    "TritonModelRepository": "serving.model_repository",
+    "TritonModelRepositoryArgs": "serving.model_repository",
 }
 
 __all__ = [
@@ -88,6 +94,8 @@ __all__ = [
     "QueueAutoscalerArgs",
     "SimulatedGpuNodePool",
     "SimulatedGpuNodePoolArgs",
+    "TritonModelRepository",
+    "TritonModelRepositoryArgs",
 ]
 
 

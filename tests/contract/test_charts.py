@@ -22,6 +22,7 @@ from pulumi_llm_inference.addons.charts import (
     chart_file,
     device_plugin_values,
     keda_values,
+    leader_worker_set_values,
     prometheus_adapter_values,
     prometheus_stack_values,
 )
@@ -34,10 +35,20 @@ FOLDER = Path(os.environ.get("LLM_INFERENCE_CHARTS", ROOT.parent / "shared/chart
 VALUES = {
     Addon.PROMETHEUS_STACK: prometheus_stack_values(),
     Addon.PROMETHEUS_ADAPTER: prometheus_adapter_values(PROMETHEUS_ADDRESS),
-    Addon.KEDA: keda_values(),
+    Addon.KEDA: keda_values(groups=True),
     Addon.DEVICE_PLUGIN: device_plugin_values(),
+    Addon.LEADER_WORKER_SET: leader_worker_set_values(),
 }
-FREE = {"resources", "affinity", "podDisruptionBudget.operator", "podDisruptionBudget.metricServer"}
+SOURCES = {Addon.LEADER_WORKER_SET: "lws-0.1.0.tgz"}
+"""Charts packaged from their source, where the chart has no version of its own: a release gives it
+that of the program."""
+FREE = {
+    "resources",
+    "affinity",
+    "podSecurityContext",
+    "podDisruptionBudget.operator",
+    "podDisruptionBudget.metricServer",
+}
 """Values that charts pass on as they are, or that they have no default of."""
 
 
@@ -47,6 +58,9 @@ class ChartFiles:
     def __init__(self, addon: Addon) -> None:
         self.chart = CHARTS[addon]
         file = Path(chart_file(self.chart, str(FOLDER)))
+        self.source = not file.is_file() and addon in SOURCES
+        if self.source:
+            file = FOLDER / SOURCES[addon]
         if not file.is_file():
             pytest.skip(f"no {file}")
         with tarfile.open(file) as archive:
@@ -96,7 +110,8 @@ def test_every_chart_has_values() -> None:
 
 def test_the_chart_is_the_pinned_one(chart: ChartFiles) -> None:
     described = yaml.safe_load(chart.files["Chart.yaml"])
-    assert (described["name"], described["version"]) == (chart.chart.name, chart.chart.version)
+    version = described["appVersion"].removeprefix("v") if chart.source else described["version"]
+    assert (described["name"], version) == (chart.chart.name, chart.chart.version)
 
 
 def test_the_chart_reads_what_we_set(addon: Addon, chart: ChartFiles) -> None:
@@ -116,6 +131,26 @@ def test_the_device_plugins_own_affinity_needs_other_programs() -> None:
     ours = VALUES[Addon.DEVICE_PLUGIN]["affinity"]["nodeAffinity"]
     assert list(ours) == list(affinity)
     assert list(ours[next(iter(ours))]) == ["nodeSelectorTerms"]
+
+
+def test_the_chart_of_groups_names_its_namespace() -> None:
+    chart = ChartFiles(Addon.LEADER_WORKER_SET)
+    kinds = [text for path, text in chart.files.items() if path.startswith("crds/leader")]
+    [conversion] = [yaml.safe_load(text)["spec"]["conversion"] for text in kinds]
+    namespace = conversion["webhook"]["clientConfig"]["service"]["namespace"]
+    assert namespace == chart.chart.namespace
+
+
+def test_the_controller_of_groups_meets_its_namespaces_standard() -> None:
+    """The chart's own values lack the seccomp profile."""
+    chart = ChartFiles(Addon.LEADER_WORKER_SET)
+    assert chart.chart.pod_security == "restricted"
+    own, ours = chart.values(), VALUES[Addon.LEADER_WORKER_SET]
+    pod = {**own["podSecurityContext"], **ours["podSecurityContext"]}
+    assert pod == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    container = own["securityContext"]
+    assert container["allowPrivilegeEscalation"] is False
+    assert container["capabilities"] == {"drop": ["ALL"]}
 
 
 def test_the_adapter_leaves_a_port_of_0_out() -> None:

@@ -21,6 +21,7 @@ TOLERANCE_SINCE = "1.35"
 CUSTOM = {
     "ServiceMonitor": "monitoring/monitoring.coreos.com_servicemonitors.yaml",
     "ScaledObject": "keda/keda.sh_scaledobjects.yaml",
+    "LeaderWorkerSet": "lws/leaderworkerset.x-k8s.io_leaderworkersets.yaml",
 }
 
 # Each call reads a file of megabytes.
@@ -80,6 +81,7 @@ def test_the_newest_schemas_are_there() -> None:
     ("environment", "version"),
     [
         *((environment, version) for environment in ("local", "rich") for version in VERSIONS),
+        ("engines", VERSIONS[-1]),
         *(("tolerant", version) for version in VERSIONS if version >= TOLERANCE_SINCE),
     ],
 )
@@ -92,10 +94,12 @@ def test_kubernetes_objects(environment: str, version: str, request: pytest.Fixt
     assert checked >= {"Deployment", "Service", "HorizontalPodAutoscaler", "Node"}
 
 
-@pytest.mark.parametrize("environment", ["local", "rich", "tolerant"])
-def test_custom_resources(environment: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    ("environment", "count"), [("local", 1), ("rich", 2), ("tolerant", 2), ("engines", 6)]
+)
+def test_custom_resources(environment: str, count: int, request: pytest.FixtureRequest) -> None:
     found = list(contents(request.getfixturevalue(environment), custom=True))
-    assert len(found) == (1 if environment == "local" else 2)
+    assert len(found) == count
     for content in found:
         check_custom(content)
 

@@ -15,6 +15,7 @@ _VOLUMES = {
     "downwardAPI",
     "emptyDir",
     "ephemeral",
+    "image",
     "persistentVolumeClaim",
     "projected",
     "secret",
@@ -73,7 +74,7 @@ RULES: dict[str, Callable[[Pod], bool]] = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("environment", ["local", "rich"])
+@pytest.mark.parametrize("environment", ["local", "rich", "engines"])
 def test_pods_are_restricted(environment: str, rule: str, request: pytest.FixtureRequest) -> None:
     recording: Recording = request.getfixturevalue(environment)
     pods = {name: pod["spec"] for name, pod in recording.pods().items()}

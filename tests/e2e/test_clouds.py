@@ -59,7 +59,12 @@ def stack(plane: ControlPlane, cloud: SimulatedCloud, tmp_path: Path) -> Iterato
 
 def deployable(config: dict[str, Any]) -> dict[str, Any]:
     """An environment's configuration; the control plane has the adapters of metrics already."""
-    config["addons"] = {"chartSource": str(CHARTS), "metricsAdapter": False, "keda": False}
+    config["addons"] = {
+        "chartSource": str(CHARTS),
+        "metricsAdapter": False,
+        "keda": False,
+        "leaderWorkerSet": False,
+    }
     # Else nothing could be destroyed without deploying once more.
     config["cluster"]["deletionProtection"] = False
     return {**config, **PROVIDERS[config["cloud"]]}

@@ -15,8 +15,10 @@ from pulumi_llm_inference.addons.charts import (
     chart_location,
     device_plugin_values,
     keda_values,
+    leader_worker_set_values,
     prometheus_adapter_values,
     prometheus_stack_values,
+    pull_command,
 )
 from pulumi_llm_inference.addons.cluster_autoscaler import (
     NODE_GROUPS,
@@ -43,11 +45,12 @@ from pulumi_llm_inference.spec.placement import placement
 from pulumi_llm_inference.spec.pool import CapacityType, Cloud, GpuNodePoolSpec, Placement
 from pulumi_llm_inference.spec.problems import SpecError, parse
 from tests.contract.test_pod_security import RULES
-from tests.support import Recording, record, selects
+from tests.support import ROOT, Recording, record, selects
 
 HPA, KEDA = AutoscalingMethod.HPA, AutoscalingMethod.KEDA
 STACK, ADAPTER, GOOGLE = Addon.PROMETHEUS_STACK, Addon.PROMETHEUS_ADAPTER, Addon.GOOGLE_ADAPTER
 PLUGIN, NODES = Addon.DEVICE_PLUGIN, Addon.CLUSTER_AUTOSCALER
+GROUPS = Addon.LEADER_WORKER_SET
 UUID = "1ec8f2ab-5f8c-4a3e-9d1c-0123456789ab"
 
 
@@ -74,6 +77,14 @@ def test_what_a_cluster_needs(
     assert addons_needed(Cloud(cloud), parse(AddonsSpec, addons), methods) == needed
 
 
+@pytest.mark.parametrize("cloud", [Cloud.GKE, Cloud.EKS, Cloud.AKS])
+def test_groups_need_a_controller(cloud: Cloud) -> None:
+    found = addons_needed(cloud, AddonsSpec(), {HPA}, groups=True)
+    assert found - addons_needed(cloud, AddonsSpec(), {HPA}) == {GROUPS}
+    theirs = parse(AddonsSpec, {"leaderWorkerSet": False})
+    assert GROUPS not in addons_needed(cloud, theirs, {HPA}, groups=True)
+
+
 def test_bottlerocket_has_the_device_plugin() -> None:
     assert PLUGIN not in addons_needed(Cloud.EKS, AddonsSpec(), set(), bottlerocket=True)
 
@@ -89,6 +100,7 @@ def test_charts_are_pinned() -> None:
         "prometheus-adapter": "5.3.0",
         "keda": "2.20.2",
         "nvidia-device-plugin": "0.20.0",
+        "lws": "0.10.0",
     }
     assert len({chart.namespace for chart in CHARTS.values()}) == len(CHARTS)
 
@@ -105,6 +117,21 @@ def test_where_charts_come_from() -> None:
         "chart": "oci://mirror.example.com/charts/keda",
         "version": "2.20.2",
     }
+    groups = CHARTS[GROUPS]
+    assert chart_location(groups, None) == {
+        "chart": "oci://registry.k8s.io/lws/charts/lws",
+        "version": "0.10.0",
+    }
+    assert chart_location(groups, "charts") == {"chart": "charts/lws-0.10.0.tgz"}
+
+
+def test_how_a_chart_is_pulled() -> None:
+    assert pull_command(CHARTS[Addon.KEDA]) == (
+        "helm pull keda --repo https://kedacore.github.io/charts --version 2.20.2"
+    )
+    assert pull_command(CHARTS[GROUPS]) == (
+        "helm pull oci://registry.k8s.io/lws/charts/lws --version 0.10.0"
+    )
 
 
 def test_a_chart_repository_is_not_a_mirror() -> None:
@@ -117,7 +144,7 @@ def addons(**args: Any) -> Recording:
     return record(lambda: Addons("addons", args))
 
 
-EKS = {"cloud": "eks", "methods": ["hpa", "keda"], "cluster_name": "prod"}
+EKS = {"cloud": "eks", "methods": ["hpa", "keda"], "cluster_name": "prod", "groups": True}
 
 
 def test_releases() -> None:
@@ -195,8 +222,31 @@ def test_prometheus_takes_every_monitor_and_nothing_is_secret() -> None:
     for kind in ("serviceMonitor", "podMonitor", "probe", "rule", "scrapeConfig"):
         assert spec[f"{kind}SelectorNilUsesHelmValues"] is False
     assert values["grafana"] == {"enabled": False}
-    for made in (values, keda_values(), device_plugin_values()):
+    for made in (values, keda_values(), device_plugin_values(), leader_worker_set_values()):
         assert "password" not in yaml.safe_dump(made).lower()
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_keda_may_scale_groups_where_there_are_any(groups: bool) -> None:
+    args = {"cloud": "gke", "methods": ["keda"], "groups": groups}
+    [rbac] = [
+        item["values"]["rbac"]
+        for item in addons(**args).every("Release")
+        if item["name"] == CHARTS[Addon.KEDA].name
+    ]
+    assert rbac["enabledCustomScaledRefKinds"] is groups
+    [kind] = rbac["scaledRefKinds"]
+    definition = yaml.safe_load(next((ROOT / "tools/crds/lws").glob("leader*")).read_text())["spec"]
+    assert kind == {"apiGroup": definition["group"], "kind": definition["names"]["plural"]}
+
+
+def test_the_controller_of_groups_outlives_a_node() -> None:
+    values = leader_worker_set_values()
+    assert values["replicaCount"] > 1
+    [term] = values["affinity"]["podAntiAffinity"][
+        "preferredDuringSchedulingIgnoredDuringExecution"
+    ]
+    assert term["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
 
 
 @pytest.mark.parametrize("address", [PROMETHEUS_ADDRESS, "https://thanos.example.com/prom"])

@@ -39,6 +39,11 @@ def _twice(path: str) -> dict[str, Any]:
     return changed(path, [*local_config()[path], *local_config()[path]])
 
 
+PLAIN = {"name": "chat", "pools": ["l4"], "model": "Qwen/Qwen2.5-1.5B-Instruct"}
+TURING = changed(
+    "models.0.model", "Qwen/Qwen2.5-1.5B-Instruct", changed("pools.0.accelerator", "nvidia-t4")
+)
+
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "unknown key": (
         changed("models.0.gpu", 1),
@@ -131,34 +136,105 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "key in clear among the arguments": (
         changed("models.0.extraArgs", ["--api-key=k"]),
-        ["models[0].extraArgs[0]: '--api-key'", "VLLM_API_KEY"],
+        ["models[0].extraArgs[0]: '--api-key'", "apiKey"],
     ),
     "no replicas and nothing that scales": (
         changed("models.0.replicas", None, _without("autoscaling")),
         ["models[0].replicas: is null", "set it, or autoscaling"],
     ),
     "claim of a wrong name": (
-        changed("models.0.weightsCache", {"claim": "Bad_Name"}),
-        ["models[0].weightsCache.claim: 'Bad_Name'", "lower-case"],
+        changed("models.0.weights", {"claim": "Bad_Name"}),
+        ["models[0].weights.claim: 'Bad_Name'", "lower-case"],
     ),
     "variable of a wrong name": (
         changed("models.0.env", {"1 BAD": "x"}),
         ["models[0].env", "'1 BAD'", "no digit first"],
     ),
     "size of a claim": (
-        changed("models.0.weightsCache", {"claim": "c", "size": "1Gi"}),
-        ["models[0].weightsCache.size: '1Gi'", "remove it"],
+        changed("models.0.weights", {"claim": "c", "size": "1Gi"}),
+        ["models[0].weights.size: '1Gi'", "remove it"],
     ),
     "split over more GPUs than there are": (
         changed("models.0.tensorParallelSize", 2),
         ["models[0].tensorParallelSize: 2 is more than gpus (1)", "raise gpus"],
     ),
+    "TensorRT-LLM on Turing": (
+        changed("models.0", PLAIN | {"engine": "tensorrt-llm"}, TURING),
+        ["models[0].engine: 'tensorrt-llm' needs compute capability 8.0, and nvidia-t4 has 7.5"],
+    ),
+    "tensor parallel that heads cannot be divided by": (
+        changed("models.0", PLAIN | {"model": "Qwen/Qwen2.5-7B-Instruct", "gpus": 3}),
+        ["models[0].tensorParallelSize: 28 attention heads cannot be divided by 3", "use one of"],
+    ),
+    "a model that is too large": (
+        changed("models.0", PLAIN | {"model": "meta-llama/Llama-3.1-70B-Instruct"}),
+        ["models[0].gpus: ", "GiB of weights leave no room", "or use"],
+    ),
+    "Ollama scaled by its queue": (
+        changed(
+            "models.0",
+            PLAIN
+            | {
+                "engine": "ollama",
+                "model": "llama3.1:8b",
+                "autoscaling": {"minReplicas": 1, "maxReplicas": 2, "targets": {"queueSize": 5}},
+            },
+        ),
+        ["models[0].autoscaling.targets: 'queue_size' is not measured", "'vllm' or 'sglang'"],
+    ),
+    "TensorRT-LLM of a version without a queue": (
+        changed(
+            "models.0",
+            PLAIN
+            | {
+                "engine": "tensorrt-llm",
+                "image": "nvcr.io/nvidia/tensorrt-llm/release:1.2.1",
+                "autoscaling": {"minReplicas": 1, "maxReplicas": 2, "targets": {"queueSize": 5}},
+            },
+        ),
+        ["models[0].autoscaling.targets: 'queue_size'", "since 1.3"],
+    ),
+    "a query for an HPA": (
+        changed("models.0.autoscaling.query", {"promql": "x", "perReplica": 5}),
+        ["models[0].autoscaling.query: cannot be asked by method 'hpa'", "'keda'"],
+    ),
+    "a setting that the engine has not": (
+        changed("models.0", PLAIN | {"engine": "tensorrt-llm", "gpuMemoryUtilization": 0.8}),
+        ["models[0].gpuMemoryUtilization: 'tensorrt-llm'", "--kv_cache_free_gpu_memory_fraction"],
+    ),
+    "several nodes for an engine that cannot": (
+        changed("models.0", PLAIN | {"engine": "tensorrt-llm", "nodes": 2}),
+        ["models[0].nodes: 'tensorrt-llm' cannot be one replica on 2 nodes", "vllm or sglang"],
+    ),
+    "metrics turned off": (
+        changed("models.0.extraArgs", ["--disable-log-stats"]),
+        ["models[0].extraArgs[0]: '--disable-log-stats'", "nothing would ever scale"],
+    ),
+    "a secret in clear among the variables": (
+        changed("models.0.env", {"VLLM_API_KEY": "k"}),
+        ["models[0].env.VLLM_API_KEY: is text", "{name: SECRET, key: KEY}"],
+    ),
+    "adapters of one name": (
+        changed("models.0.loraAdapters", [{"name": "a", "source": "o/a"}] * 2),
+        ["models[0].loraAdapters[1].name: 'a' is the name of", "a name of its own"],
+    ),
+    "a type that there is not": (
+        changed("models.0.dtype", "awk"),
+        ["models[0].dtype: 'awk' is not known to 'vllm'", "bfloat16"],
+    ),
+    "weights beside args": (
+        changed(
+            "models.0",
+            PLAIN | {"args": ["m"], "weights": {"download": "s3://bucket/path"}},
+        ),
+        ["models[0].weights.download: has no effect beside args", "extraArgs"],
+    ),
     "bfloat16 on Turing": (
-        changed("models.0.dtype", "bfloat16", changed("pools.0.accelerator", "nvidia-t4")),
+        changed("models.0.dtype", "bfloat16", TURING),
         ["models[0].dtype: nvidia-t4 has no bfloat16", "'half'"],
     ),
     "fp8 cache on Turing": (
-        changed("models.0.kvCacheDtype", "fp8_e5m2", changed("pools.0.accelerator", "nvidia-t4")),
+        changed("models.0.kvCacheDtype", "fp8_e5m2", TURING),
         ["models[0].kvCacheDtype: nvidia-t4 has no fp8", "'auto'"],
     ),
     "tolerance on an old cluster": (

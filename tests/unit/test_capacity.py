@@ -135,7 +135,7 @@ def test_too_little_room_in_all_pools_together_is_said() -> None:
     config = changed("models.0.autoscaling.maxReplicas", 19, tracked_config("gke-prod"))
     _, warnings = read_environment(config)
     [said] = [str(warning) for warning in warnings]
-    assert "models[0].pools: have room for 20 replicas, and the model may need 21" in said
+    assert "models[0].pools: have room for 20 pods, and the model may need 21" in said
 
 
 def test_an_order_that_nobody_is_told_is_said() -> None:

@@ -292,6 +292,7 @@ def _fixed_and_scaled() -> None:
 
 def _ports_that_differ() -> None:
     one, other = server("one"), server("other")
+    assert other.metrics_endpoint
     other.metrics_endpoint = MetricsEndpoint(
         "default", other.metrics_endpoint.labels, "metrics", "/metrics", other.service
     )

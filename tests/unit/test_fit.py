@@ -1,6 +1,7 @@
 """Whether models fit: by hand, against published figures, against KAITO's estimator, as laws."""
 
 import math
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
@@ -11,18 +12,23 @@ from pulumi_llm_inference.catalog.models import ModelShape, model_shapes, shape_
 from pulumi_llm_inference.planning.fit import (
     BATCHED_TOKENS,
     KV_BYTES,
+    LEAST_OVERHEAD_GIB,
     Fit,
     fit,
     kv_bytes_per_token,
     parallel_sizes,
     queue_target,
     sequence_bytes,
+    type_problems,
     weight_bytes,
 )
+from tests.support import ROOT
 
 GIB = 2**30
+PAGE = (ROOT / "docs/fit.md").read_text("utf-8")
 LLAMA_8B = model_shapes()["meta-llama/Llama-3.1-8B-Instruct"]
 LLAMA_70B = model_shapes()["meta-llama/Llama-3.1-70B-Instruct"]
+LLAMA_405B = model_shapes()["meta-llama/Llama-3.1-405B-Instruct"]
 DEEPSEEK = model_shapes()["deepseek-ai/DeepSeek-V3"]
 GPT_OSS = model_shapes()["openai/gpt-oss-20b"]
 PHI = model_shapes()["microsoft/phi-4"]
@@ -68,12 +74,14 @@ def test_llama_8b_does_not_fit_a_t4() -> None:
     assert errors(found) == [
         (
             "gpus: 15.0 GiB of weights leave no room for a KV cache on nvidia-t4, 13.1 GiB of "
-            "which can be used on each GPU (use 2 GPUs, or a quantized checkpoint)"
+            "which can be used on each GPU (use 2 GPUs, or use 1 x nvidia-a10g or nvidia-l4 or "
+            "nvidia-a10, or a quantized checkpoint)"
         )
     ]
     assert found.gpus == 2
     assert fit(LLAMA_8B, T4, gpus=2, dtype="half", max_model_len=2048).fits
     assert fit(LLAMA_8B, T4, gpus=1, quantization=4.16, max_model_len=2048).fits
+    assert fit(LLAMA_8B, T4, gpus=1, quantization="awq", max_model_len=2048).fits
 
 
 def test_a_context_that_is_too_long_is_said_with_the_longest() -> None:
@@ -81,7 +89,8 @@ def test_a_context_that_is_too_long_is_said_with_the_longest() -> None:
     assert errors(found) == [
         (
             "maxModelLen: the KV cache on nvidia-l4 holds 14658 tokens, not the 131072 of one "
-            "request (lower it to 14658, or use 2 GPUs)"
+            "request (lower it to 14658, or use 2 GPUs, or use 1 x nvidia-a100-40gb or "
+            "nvidia-l40s or nvidia-h100-80gb)"
         )
     ]
     assert fit(LLAMA_8B, L4, gpus=1, max_model_len=14658).fits
@@ -154,6 +163,10 @@ def test_types_that_an_accelerator_does_not_have() -> None:
         "dtype: nvidia-t4 has no bfloat16 (use 'half' or leave it out)",
         "kvCacheDtype: nvidia-t4 has no fp8 (use 'auto' or leave it out)",
     ]
+    assert list(type_problems(A100, "bfloat16", "fp8_e4m3")) == []
+    for accelerator, said in ((T4, 1), (A100, 1), (L4, 0)):
+        found = list(type_problems(accelerator, quantization="fp8"))
+        assert [problem.warning for problem in found] == [True] * said
     # Engines take half precision where there is no bfloat16, unless told.
     assert fit(LLAMA_8B, T4, dtype="auto", kv_cache_dtype="auto", max_model_len=2048).fits
     assert fit(LLAMA_8B, L4, dtype="bfloat16", kv_cache_dtype="fp8", max_model_len=2048).fits
@@ -165,20 +178,96 @@ def test_types_that_an_accelerator_does_not_have() -> None:
 def test_gpus_and_tensor_parallelism() -> None:
     assert fit(LLAMA_8B, L4, tensor_parallel=2) == fit(LLAMA_8B, L4, gpus=2)
     assert fit(LLAMA_8B, L4, gpus=2, tensor_parallel=2) == fit(LLAMA_8B, L4, gpus=2)
-    [idle] = warnings(fit(LLAMA_8B, L4, gpus=4, tensor_parallel=2, gpus_per_node=2))
+    [idle] = warnings(fit(LLAMA_8B, L4, gpus=4, tensor_parallel=2, max_model_len=8192))
     assert "2 of 4 are idle beside a copy on 2" in idle
-    assert fit(LLAMA_8B, L4, gpus=4, tensor_parallel=2, gpus_per_node=2).nodes == 2
     assert errors(fit(LLAMA_8B, L4, gpus=1, tensor_parallel=2)) == [
         "tensorParallelSize: 2 is more than gpus (1) (raise gpus, or leave it out: it follows gpus)"
     ]
     assert fit(LLAMA_8B, L4).nodes is None
 
 
+def test_a_node_has_so_many_gpus() -> None:
+    assert errors(fit(LLAMA_8B, L4, gpus=16, gpus_per_node=8)) == [
+        (
+            "gpus: 16 is more than a node of the pool has (8) (ask for at most 8, or use a pool "
+            "with larger nodes)"
+        )
+    ]
+    [refused] = errors(fit(LLAMA_8B, L4, tensor_parallel=16, gpus_per_node=8))
+    assert "16 is more than a node has (8) (split layers over 8 GPUs" in refused
+    [refused] = errors(fit(LLAMA_8B, L4, gpus=2, pipeline_parallel=2, gpus_per_node=4))
+    assert "2 x 2 GPUs are more than the replica has (2)" in refused
+    spread = fit(LLAMA_405B, H100, gpus=8, nodes=2, tensor_parallel=16, pipeline_parallel=1)
+    assert spread.fits
+    assert any("are on more than one node" in warning for warning in warnings(spread))
+
+
+def test_layers_are_shared_out_among_nodes() -> None:
+    one = fit(LLAMA_405B, H100, gpus=8, gpus_per_node=8)
+    assert (one.fits, one.gpus, one.nodes) == (False, 16, 2)
+    [refused] = errors(one)
+    assert "(use 2 nodes of 8 GPUs, or use 8 x nvidia-h200-141gb or nvidia-b200" in refused
+    two = fit(LLAMA_405B, H100, gpus=8, nodes=2, gpus_per_node=8)
+    assert (two.fits, two.tensor_parallel, two.pipeline_parallel, two.reasons) == (True, 8, 2, ())
+    assert two == fit(LLAMA_405B, H100, gpus_per_node=8)
+    # By hand: 126 layers in two halves; a token takes 2 x 63 x 1 head x 128 x 2 bytes of each GPU.
+    share = 405e9 * 2 / 16
+    assert two.overhead_gib == pytest.approx(2.3 + 0.05 * share / GIB)
+    budget = (81559 / 1024 - 0.5) * 0.9
+    assert two.kv_cache_gib == pytest.approx(budget - share / GIB - two.overhead_gib)
+    assert two.max_concurrency == math.floor(two.kv_cache_gib * GIB / (2 * 63 * 128 * 2) / 131072)
+    # Three nodes have 42 layers each, four have 32 at most.
+    four = fit(LLAMA_405B, H100, gpus=8, nodes=4)
+    assert four.overhead_gib == pytest.approx(2.3 + 0.05 * 405e9 * 2 / 8 * 32 / 126 / GIB)
+    assert fit(LLAMA_405B, H100, gpus_per_node=8, most_nodes=1).gpus is None
+
+
+def test_a_larger_node_is_named_before_many_small_ones() -> None:
+    [refused] = errors(fit(LLAMA_70B, L4, gpus=1, gpus_per_node=1, max_model_len=4096))
+    assert "use a pool with 8 GPUs a node, or use 8 nodes of 1 GPU, or use 1 x nvidia-b200" in (
+        refused
+    )
+    # No machine has more than two of nvidia-a10.
+    a10 = accelerators()["nvidia-a10"]
+    [refused] = errors(fit(LLAMA_70B, a10, gpus=2, gpus_per_node=2, max_model_len=4096))
+    assert "(use 4 nodes of 2 GPUs, or use 2 x" in refused
+    [refused] = errors(fit(LLAMA_70B, L4, gpus=1, gpus_per_node=2))
+    assert "use 2 nodes of 8 GPUs, or use 6 nodes of 2 GPUs, or a quantized" in refused
+
+
+def test_heads_that_a_node_cannot_share_leave_it_groups_of_layers() -> None:
+    """phi-4 can be divided by 2, not by 4."""
+    found = fit(PHI, T4, gpus=2, gpus_per_node=4, max_model_len=4096)
+    assert (found.fits, found.gpus, found.nodes) == (False, 4, 1)
+    [refused] = errors(found)
+    assert "(use 4 GPUs with tensorParallelSize 2 and pipelineParallelSize 2, or use 2 x" in refused
+    fixed = fit(PHI, T4, gpus=4, tensor_parallel=2, pipeline_parallel=2, max_model_len=4096)
+    assert (fixed.fits, fixed.reasons) == (True, ())
+
+
+def test_only_what_cannot_fit_is_refused() -> None:
+    # Beside 14.96 GiB there are 19.79 GiB, of which 2.46 GiB are overhead that may not be there.
+    longest = math.floor((19.793 - 14.958 - LEAST_OVERHEAD_GIB) * GIB / 131072)
+    near = fit(LLAMA_8B, L4, gpus=1, max_model_len=longest - 100)
+    assert (near.fits, errors(near)) == (False, [])
+    [doubt] = warnings(near)
+    assert "maxModelLen: may not fit: the KV cache on nvidia-l4 holds 14658 tokens" in doubt
+    assert errors(fit(LLAMA_8B, L4, gpus=1, max_model_len=longest + 100))
+    # The same of weights: 14.96 GiB of 18 x 0.9.
+    [doubt] = warnings(fit(LLAMA_8B, gpu(18), gpus=1, max_model_len=1024))
+    assert "gpus: may not fit: 15.0 GiB of weights leave no room" in doubt
+    assert errors(fit(LLAMA_8B, gpu(17), gpus=1, max_model_len=1024))
+
+
 def test_a_model_that_no_number_of_gpus_is_enough_for() -> None:
     found = fit(LLAMA_70B, gpu(4))
     assert (found.fits, found.gpus, found.tensor_parallel) == (False, None, 64)
-    assert "use larger GPUs" in errors(found)[0]
+    assert "(use 64 x nvidia-t4 or nvidia-a10g or nvidia-l4, or" in errors(found)[0]
     assert fit(PHI, T4).gpus is None
+    none = fit(LLAMA_405B, B200, gpus=1, gpus_per_node=1, kv_cache_dtype="auto", most_nodes=1)
+    assert "(use a pool with 8 GPUs a node, or a quantized checkpoint)" in errors(none)[0]
+    huge = fit(replace(DEEPSEEK, parameters=1e6), B200, gpus=1)
+    assert "(use larger GPUs)" in errors(huge)[0]
 
 
 def test_longer_than_the_model_is_made_for() -> None:
@@ -206,6 +295,8 @@ def test_impossible_arguments() -> None:
         fit(LLAMA_8B, L4, dtype="int3")
     with pytest.raises(ValueError, match="'fp9' is not a known type: did you mean 'fp8'"):
         fit(LLAMA_8B, L4, kv_cache_dtype="fp9")
+    with pytest.raises(ValueError, match="'awk' is not a known type: did you mean 'awq'"):
+        fit(LLAMA_8B, L4, quantization="awk")
 
 
 def test_a_shape_of_a_configuration_that_only_has_windows() -> None:
@@ -271,6 +362,16 @@ def test_kv_caches_are_near_those_that_vllm_made(
     )
     assert found.fits
     assert -2.6 <= found.kv_cache_gib - gib <= 3.1
+    # docs/fit.md shows them beside KAITO's formulas of 2025 and 2026.
+    weights = found.weights_gib / gpus
+    older = accelerator.memory_mib / 1024 * share - 1.02 * weights - 2.3
+    shown = (gib, found.kv_cache_gib, older, older - 0.05 * 1.02 * weights)
+    assert f"| {share} | {' | '.join(f'{value:.2f}' for value in shown)} |" in PAGE
+
+
+def test_the_page_has_every_key_of_a_fit() -> None:
+    keys = PAGE[PAGE.index("## `--json`") :]
+    assert [key for key in asdict(fit(PHI, L4)) if f"`{key}`" not in keys] == []
 
 
 def test_tokens_of_a_cache_are_those_that_vllm_counted() -> None:
@@ -386,3 +487,52 @@ def test_the_gpus_needed_are_enough_and_half_of_them_are_not(
     assert fit(model, accelerator, gpus=found.gpus, max_model_len=length) == found
     if found.gpus > 1:
         assert not fit(model, accelerator, gpus=found.gpus // 2, max_model_len=length).fits
+
+
+def memory_grown(accelerator: Accelerator, mib: int) -> Accelerator:
+    return replace(accelerator, memory_mib=accelerator.memory_mib + mib)
+
+
+@given(models, gpus_of_any_model, lengths, st.integers(1, 16), st.integers(0, 200_000))
+def test_more_memory_never_fits_less(
+    model: ModelShape, accelerator: Accelerator, length: int, gpus: int, mib: int
+) -> None:
+    small = fit(model, accelerator, gpus=gpus, max_model_len=length)
+    large = fit(model, memory_grown(accelerator, mib), gpus=gpus, max_model_len=length)
+    assert large.fits >= small.fits
+    assert large.max_concurrency >= small.max_concurrency
+    assert (large.gpus or 65) <= (small.gpus or 65)
+    assert len(errors(large)) <= len(errors(small))
+
+
+@given(models, gpus_of_any_model, lengths, st.sampled_from([1, 2, 4, 8]), st.integers(1, 7))
+def test_more_stages_never_serve_less(
+    model: ModelShape, accelerator: Accelerator, length: int, gpus: int, nodes: int
+) -> None:
+    few = fit(model, accelerator, gpus=gpus, nodes=nodes, max_model_len=length)
+    many = fit(model, accelerator, gpus=gpus, nodes=nodes + 1, max_model_len=length)
+    assert many.max_concurrency >= few.max_concurrency
+    assert many.fits >= few.fits
+
+
+@given(models, gpus_of_any_model, lengths, st.sampled_from([1, 2, 4, 8]))
+def test_the_nodes_needed_are_enough_and_one_less_is_not(
+    model: ModelShape, accelerator: Accelerator, length: int, per_node: int
+) -> None:
+    needed = fit(model, accelerator, gpus_per_node=per_node, max_model_len=length)
+    assert needed.fits == (needed.gpus is not None)
+    if needed.nodes is None:
+        return
+    size, stages = needed.tensor_parallel, needed.pipeline_parallel
+    assert needed.gpus == size * stages <= needed.nodes * per_node
+    # Where heads cannot be divided among all GPUs of a node, it carries several groups of layers.
+    groups = per_node // size
+    for fewer in {0, groups if stages > groups else 1} if stages > 1 else {0}:
+        found = fit(
+            model,
+            accelerator,
+            tensor_parallel=size,
+            pipeline_parallel=stages - fewer,
+            max_model_len=length,
+        )
+        assert found.fits == (not fewer)

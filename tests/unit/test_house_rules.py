@@ -77,10 +77,10 @@ KNOWN = {
     "catalog": set(),
     "engines": {"spec", "catalog"},
     "planning": {"spec", "catalog"},
-    "checks": {"spec", "catalog", "engines"},
+    "checks": {"spec", "catalog", "engines", "planning"},
     "nodes": {"args", "spec", "catalog", "checks"},
     "clusters": {"args", "spec", "checks"},
-    "serving": {"args", "spec", "checks", "engines"},
+    "serving": {"args", "spec", "catalog", "planning", "checks", "engines"},
     "monitoring": {"args", "spec", "checks", "serving"},
     "scaling": {"args", "spec", "checks", "engines", "serving"},
     "addons": {"args", "spec", "engines", "checks", "scaling"},
@@ -149,9 +149,9 @@ def test_every_field_of_every_spec_is_described() -> None:
     assert missing == []
 
 
-@pytest.fixture(params=["local", "rich", *CLOUDS, "managed"])
+@pytest.fixture(params=["local", "rich", "engines", *CLOUDS, "managed"])
 def environment(request: pytest.FixtureRequest) -> Recording:
-    if request.param in ("local", "rich"):
+    if request.param in ("local", "rich", "engines"):
         return request.getfixturevalue(request.param)
     return request.getfixturevalue("clouds")[request.param]
 
@@ -172,9 +172,9 @@ def test_tokens_and_parents(environment: Recording) -> None:
 
 
 def test_the_environments_use_every_component(
-    local: Recording, rich: Recording, clouds: dict[str, Recording]
+    local: Recording, rich: Recording, engines: Recording, clouds: dict[str, Recording]
 ) -> None:
-    used = {item.type for run in (local, rich, *clouds.values()) for item in run.resources}
+    used = {item.type for run in (local, rich, engines, *clouds.values()) for item in run.resources}
     assert used >= {f"llm-inference:index:{component.__name__}" for component in COMPONENTS}
 
 

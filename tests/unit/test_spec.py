@@ -3,14 +3,17 @@
 import json
 from typing import Any
 
+import pulumi
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pulumi_llm_inference.catalog.accelerators import accelerators
 from pulumi_llm_inference.checks.environment import read_environment
+from pulumi_llm_inference.serving.model_server import ModelServerArgs
 from pulumi_llm_inference.spec.environment import EnvironmentSpec
 from pulumi_llm_inference.spec.pool import GpuNodePoolSpec
-from pulumi_llm_inference.spec.problems import Problem, SpecError, parse, quoted
+from pulumi_llm_inference.spec.problems import Problem, SpecError, nearest, parse, quoted
 from tests.support import TOKEN, changed, local_config
 
 
@@ -206,6 +209,49 @@ def test_a_quoted_value_is_short_and_shows_no_token(before: str, after: str) -> 
     text = quoted([before, {"key": f"{before}{TOKEN}{after}"}])
     assert TOKEN not in text
     assert len(text) <= 61
+
+
+KEY = "sk-" + "123"
+
+
+@pytest.mark.parametrize("value", [KEY, [KEY]])
+@pytest.mark.parametrize(
+    ("field", "cure"),
+    [
+        ("apiKey", "'apiKey: {name: SECRET, key: KEY}'"),
+        ("huggingFaceToken", "'huggingFaceToken: {name: SECRET}'"),
+    ],
+)
+def test_a_key_in_clear_is_not_repeated(field: str, cure: str, value: object) -> None:
+    with pytest.raises(SpecError) as error:
+        read_environment(changed(f"models.0.{field}", value))
+    [problem] = error.value.problems
+    assert problem.path == f"models[0].{field}"
+    assert "in clear ends in state and logs" in problem.message
+    assert cure in problem.cure
+    with pytest.raises(pulumi.RunError) as refused:
+        ModelServerArgs.model_validate({"model": "x", "placements": [], field: value})
+    assert f"ModelServerArgs.{field}: is " in str(refused.value)
+    for said in (error.value, refused.value):
+        assert KEY not in str(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nvidia-h100", "did you mean 'nvidia-h100-80gb'? "),
+        ("l4", "did you mean 'nvidia-l4'? "),
+        ("L40S", "did you mean 'nvidia-l40s'? "),
+        ("nvidia-l5", "did you mean 'nvidia-l4'? "),
+        ("nvidia-l4s", "did you mean 'nvidia-l40s'? "),
+        ("nvidia-l44", "did you mean 'nvidia-l4'? "),
+        ("nvidia-v100", ""),
+        ("a", ""),
+        ("", ""),
+    ],
+)
+def test_the_nearest_name_has_what_was_written(name: str, hint: str) -> None:
+    assert nearest(name, accelerators()).startswith(f"{hint}known: ")
 
 
 def test_every_union_branch_is_said_once() -> None:

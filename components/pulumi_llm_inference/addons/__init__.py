@@ -1,1 +1,1 @@
-"""What a cluster needs once: Prometheus, metrics adapter, KEDA, device plugin, node autoscaler."""
+"""What a cluster needs once: Prometheus, adapter, KEDA, groups, device plugin, node autoscaler."""

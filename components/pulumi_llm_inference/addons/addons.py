@@ -17,8 +17,10 @@ from pulumi_llm_inference.addons.charts import (
     chart_location,
     device_plugin_values,
     keda_values,
+    leader_worker_set_values,
     prometheus_adapter_values,
     prometheus_stack_values,
+    pull_command,
 )
 from pulumi_llm_inference.addons.cluster_autoscaler import (
     NODE_GROUPS,
@@ -51,6 +53,8 @@ class AddonsArgs(AddonsSpec, Args):
     """Where the cluster is."""
     methods: list[AutoscalingMethod] = []
     """Autoscaling methods of the models."""
+    groups: bool = False
+    """Whether a model needs several nodes. Default no."""
     kubernetes_version: str = "1.30"
     """Minor version of the cluster. Default 1.30."""
     bottlerocket: bool = False
@@ -88,7 +92,9 @@ class Addons(pulumi.ComponentResource):
     ) -> None:
         spec = AddonsArgs.model_validate(args)
         methods = frozenset(spec.methods)
-        needed = addons_needed(spec.cloud, spec, methods, bottlerocket=spec.bottlerocket)
+        needed = addons_needed(
+            spec.cloud, spec, methods, bottlerocket=spec.bottlerocket, groups=spec.groups
+        )
         problems = [
             *name_problems(name, name),
             *addons_problems(spec.cloud, spec, methods, spec.prometheus_address, name),
@@ -104,7 +110,8 @@ class Addons(pulumi.ComponentResource):
             Addon.PROMETHEUS_ADAPTER: lambda: prometheus_adapter_values(
                 self.prometheus_address or ""
             ),
-            Addon.KEDA: keda_values,
+            Addon.KEDA: lambda: keda_values(groups=spec.groups),
+            Addon.LEADER_WORKER_SET: leader_worker_set_values,
             Addon.DEVICE_PLUGIN: device_plugin_values,
         }
         self.ready = [
@@ -144,7 +151,7 @@ def _problems(name: str, spec: AddonsArgs, needed: frozenset[Addon]) -> Iterator
             yield Problem(
                 f"{name}.chartSource",
                 f"there is no file '{chart_file(chart, source)}'",
-                f"`helm pull {chart.name} --repo {chart.repository} --version {chart.version}`",
+                f"`{pull_command(chart)}`",
             )
 
 

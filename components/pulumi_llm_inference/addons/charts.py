@@ -9,6 +9,7 @@ from pulumi_llm_inference.scaling.queries import adapter_rules
 from pulumi_llm_inference.spec.addons import PROMETHEUS_NAMESPACE, Addon
 from pulumi_llm_inference.spec.placement import POOL_LABEL
 
+_OCI = "oci://"
 _PROMETHEUS_COMMUNITY = "https://prometheus-community.github.io/helm-charts"
 
 
@@ -21,7 +22,7 @@ class Chart:
     version: str
     """Version of the chart."""
     repository: str
-    """Where it is published."""
+    """Where it is published: a chart repository's URL or an `oci://` address."""
     namespace: str
     """Namespace that is made for it."""
     pod_security: str = "restricted"
@@ -44,21 +45,39 @@ CHARTS: Mapping[Addon, Chart] = {
         # It talks to the kubelet through a directory of the node.
         pod_security="privileged",
     ),
+    Addon.LEADER_WORKER_SET: Chart(
+        "lws",
+        "0.10.0",
+        # kubernetes-sigs/lws: site/content/en/docs/installation/_index.md
+        "oci://registry.k8s.io/lws/charts",
+        # The chart's kind names it, as where the Service of its conversion webhook would be.
+        "lws-system",
+    ),
 }
 """Charts by add-on."""
 
 
 def chart_location(chart: Chart, source: str | None) -> dict[str, Any]:
     """Arguments of a Release that say where its chart comes from."""
-    if source is None:
+    source = source or chart.repository
+    if source.startswith(_OCI):
+        return {"chart": f"{source}/{chart.name}", "version": chart.version}
+    if source == chart.repository:
         return {
             "chart": chart.name,
             "version": chart.version,
             "repository_opts": {"repo": chart.repository},
         }
-    if source.startswith("oci://"):
-        return {"chart": f"{source}/{chart.name}", "version": chart.version}
     return {"chart": chart_file(chart, source)}
+
+
+def pull_command(chart: Chart) -> str:
+    """Command that brings the file of a chart."""
+    if chart.repository.startswith(_OCI):
+        named = f"{chart.repository}/{chart.name}"
+    else:
+        named = f"{chart.name} --repo {chart.repository}"
+    return f"helm pull {named} --version {chart.version}"
 
 
 def chart_file(chart: Chart, folder: str) -> str:
@@ -151,8 +170,12 @@ def prometheus_adapter_values(prometheus_address: str) -> dict[str, Any]:
     }
 
 
-def keda_values() -> dict[str, Any]:
-    """KEDA for Deployments and triggers without secrets, which is all that we make."""
+def keda_values(*, groups: bool = False) -> dict[str, Any]:
+    """KEDA for triggers without secrets and Deployments, which is all that we make.
+
+    Args:
+        groups: whether it scales LeaderWorkerSets too.
+    """
     replicas = {"replicaCount": 2}
     return {
         "operator": replicas,
@@ -168,7 +191,38 @@ def keda_values() -> dict[str, Any]:
             "operator": {"restrict": {"secret": True}},
             "metricServer": {"restrict": {"secret": True}},
         },
-        "rbac": {"enabledCustomScaledRefKinds": False},
+        "rbac": {
+            "enabledCustomScaledRefKinds": groups,
+            "scaledRefKinds": [
+                {"apiGroup": "leaderworkerset.x-k8s.io", "kind": "leaderworkersets"}
+            ],
+        },
+    }
+
+
+def leader_worker_set_values() -> dict[str, Any]:
+    """A controller that outlives a node: while none runs, no pod of a group can be made."""
+    chart = CHARTS[Addon.LEADER_WORKER_SET]
+    selector = {"matchLabels": {"app.kubernetes.io/name": chart.name}}
+    return {
+        "replicaCount": 2,
+        # Of the chart's source the tag is a branch.
+        "image": {"manager": {"tag": f"v{chart.version}", "pullPolicy": "IfNotPresent"}},
+        "podSecurityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "resources": _resources("50m", "128Mi", "1Gi"),
+        "affinity": {
+            "podAntiAffinity": {
+                "preferredDuringSchedulingIgnoredDuringExecution": [
+                    {
+                        "weight": 100,
+                        "podAffinityTerm": {
+                            "topologyKey": "kubernetes.io/hostname",
+                            "labelSelector": selector,
+                        },
+                    }
+                ]
+            }
+        },
     }
 
 

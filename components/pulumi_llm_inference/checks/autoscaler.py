@@ -20,8 +20,14 @@ def autoscaler_problems(
 ) -> Iterator[Problem]:
     """What is wrong with an autoscaler on a cluster of this version and monitoring."""
     yield from bounds_problems("Replicas", spec.min_replicas, spec.max_replicas, path)
-    if not spec.targets.by_signal():
+    if not (spec.targets.by_signal() or spec.query):
         yield Problem(f"{path}.targets", "names no signal", "set for example 'queueSize: 5'")
+    if spec.query and spec.method is not AutoscalingMethod.KEDA:
+        yield Problem(
+            f"{path}.query",
+            f"cannot be asked by method '{spec.method}', which knows metrics by name only",
+            "use method 'keda'",
+        )
     if spec.method is AutoscalingMethod.KEDA and not prometheus_address:
         yield Problem(
             f"{path}.method",
@@ -52,6 +58,26 @@ _METHOD_OF = {
 """The one method that works with each cloud's own Prometheus, and why the other does not."""
 
 
+def signal_problems(
+    spec: AutoscalerSpec, path: str, engine: Engine, no_queue: str
+) -> Iterator[Problem]:
+    """What of the signals a server of this engine does not measure.
+
+    Args:
+        spec: the autoscaler.
+        path: where it stands.
+        engine: of the server.
+        no_queue: why the server has no queue metric; empty if it has (`Engine.no_queue`).
+    """
+    for signal in spec.targets.by_signal():
+        if no_queue or not engine.gauges(signal):
+            yield Problem(
+                f"{path}.targets",
+                f"'{signal}' is not measured, so nothing would ever scale",
+                no_queue or f"'{engine.name}' measures {', '.join(engine.metrics) or 'nothing'}",
+            )
+
+
 def source_problems(
     spec: AutoscalerSpec, path: str, engine: Engine, source: MetricsSource
 ) -> Iterator[Problem]:
@@ -66,11 +92,11 @@ def source_problems(
             f"use method '{method}', or a Prometheus in the cluster",
         )
     for signal in spec.targets.by_signal():
-        gauges = engine.signals[signal]
-        if source is MetricsSource.GOOGLE and len(gauges) > 1:
+        gauges = engine.gauges(signal)
+        if source is MetricsSource.GOOGLE and (len(gauges) > 1 or any(g.labels for g in gauges)):
             yield Problem(
                 f"{path}.targets",
-                f"'{signal}' is the sum of {' and '.join(gauges)}, and the adapter of Google's "
-                "managed collection cannot add them",
+                f"'{signal}' is the sum of {' and '.join(g.where('') for g in gauges)}, and the "
+                "adapter of Google's managed collection can neither add nor choose by label",
                 "use a target of one gauge, such as queueSize, or a Prometheus in the cluster",
             )

@@ -8,10 +8,16 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from pulumi_llm_inference.checks.addons import addons_problems, metrics_source
-from pulumi_llm_inference.checks.autoscaler import autoscaler_problems, source_problems
+from pulumi_llm_inference.checks.autoscaler import (
+    autoscaler_problems,
+    signal_problems,
+    source_problems,
+)
 from pulumi_llm_inference.checks.cluster import cluster_problems
 from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.checks.pool import machines_of, pool_problems
+from pulumi_llm_inference.checks.triton import build_size
+from pulumi_llm_inference.checks.weights import bucket_problems
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.spec.autoscaling import AutoscalingMethod
 from pulumi_llm_inference.spec.base import quantity_value
@@ -58,6 +64,7 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
         if m.service_name or m.name not in {other.name for other in models[:i]}
     }
     yield from _repeated("Services", services)
+    yield from _claim_problems(models)
     yield from _floor_problems(models)
     if isinstance(environment, CloudEnvironmentSpec):
         yield from _cloud_problems(environment)
@@ -81,7 +88,11 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
             placement(name, pools[name], environment.cloud) for name in model.pools if name in pools
         ]
         # What is only a warning is the component's to say.
-        problems = model_server_problems(model.name, model, placements, path)
+        problems = model_server_problems(
+            model.name, model, placements, path, environment.kubernetes_version
+        )
+        yield from (problem for problem in problems if not problem.warning)
+        problems = bucket_problems(model.weights, model.weights_bucket, path)
         yield from (problem for problem in problems if not problem.warning)
         yield from _size_problems(model, pools, environment.cloud, path)
         yield from _scaling_problems(model, environment, path)
@@ -90,7 +101,10 @@ def environment_problems(environment: EnvironmentSpec) -> Iterator[Problem]:
 def _size_problems(
     model: NamedModelSpec, pools: Mapping[str, NamedPoolSpec], cloud: Cloud, path: str
 ) -> Iterator[Problem]:
-    """A pod that asks for all that a machine of its pools has waits for ever."""
+    """Pods that ask for all that a machine of their pools has wait for ever."""
+    asked = {f"{path}.cpu": model.cpu, f"{path}.memory": model.memory}
+    size = build_size(model)
+    asked |= {f"{path}.triton.build.{key}": value for key, value in size.items()}
     # Of several machine types of a pool, the smallest may be what there is.
     machines = [
         machine
@@ -100,20 +114,40 @@ def _size_problems(
     ]
     if not machines:
         return
-    wanted = {"cpu": quantity_value(model.cpu), "memory": quantity_value(model.memory) / 2**30}
-    largest = {
-        "cpu": max(machine.vcpus for machine in machines),
-        "memory": max(machine.memory_gib for machine in machines),
-    }
-    for field, value in wanted.items():
-        if value >= largest[field]:
-            unit = "" if field == "cpu" else "Gi"
+    cores = max(machine.vcpus for machine in machines)
+    gib = max(machine.memory_gib for machine in machines)
+    for place, quantity in asked.items():
+        largest, has = (
+            (cores, f"{cores:g}") if place.endswith("cpu") else (gib * 2**30, f"{gib:g}Gi")
+        )
+        if quantity_value(quantity) >= largest:
             yield Problem(
-                f"{path}.{field}",
-                f"'{getattr(model, field)}' is not less than the machine of any of its pools has "
-                f"({largest[field]:g}{unit}), and a node needs some itself",
+                place,
+                f"'{quantity}' is not less than the machine of any of its pools has ({has}), and a "
+                "node needs some itself",
                 "ask for less, or set a larger machine for the pool",
             )
+
+
+def _claim_problems(models: Sequence[NamedModelSpec]) -> Iterator[Problem]:
+    """A claim is made once, whoever uses it."""
+    made: dict[str, str] = {}
+    for index, model in enumerate(models):
+        path = f"models[{index}]"
+        claims = {}
+        if model.weights.storage_class and model.weights.shared:
+            claims[f"{model.name}-weights"] = f"{path}.weights.storageClass"
+        if model.triton and model.triton.build and model.triton.build.claim_size:
+            claims[model.triton.model_repository_claim] = f"{path}.triton.build.claimSize"
+        for claim, place in claims.items():
+            if claim in made:
+                yield Problem(
+                    place,
+                    f"the claim '{claim}' is made by {made[claim]} already",
+                    "leave claimSize and storageClass out of all models but one, or use another "
+                    "claim",
+                )
+            made.setdefault(claim, place)
 
 
 def _floor_problems(models: Sequence[NamedModelSpec]) -> Iterator[Problem]:
@@ -243,6 +277,7 @@ def _scaling_problems(
     monitoring = environment.monitoring
     if (
         model.autoscaling.method is AutoscalingMethod.KEDA
+        and model.autoscaling.targets.by_signal()
         and monitoring.kind is not MonitorKind.SERVICE_MONITOR
     ):
         yield Problem(
@@ -254,9 +289,11 @@ def _scaling_problems(
     yield from autoscaler_problems(
         model.autoscaling, place, environment.kubernetes_version, environment.prometheus_address
     )
+    engine = ENGINES[model.engine]
+    yield from signal_problems(model.autoscaling, place, engine, engine.no_queue(model))
     if isinstance(environment, CloudEnvironmentSpec):
         source = metrics_source(environment.cloud, environment.addons)
-        yield from source_problems(model.autoscaling, place, ENGINES[model.engine], source)
+        yield from source_problems(model.autoscaling, place, engine, source)
 
 
 def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
@@ -272,18 +309,27 @@ def capacity_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
                 warning=True,
             )
     yield from _order_warnings(environment)
+    yield from _bucket_warnings(environment)
     pools = {pool.name: pool for pool in environment.pools}
     for index, model in enumerate(environment.models):
         room = sum(
-            pools[name].max_nodes * _replicas_per_node(model, pools[name]) for name in model.pools
+            pools[name].max_nodes * _pods_per_node(model, pools[name]) for name in model.pools
         )
-        if len(model.pools) > 1 and _most_replicas(model) > room:
+        if len(model.pools) > 1 and _most_pods(model) > room:
             yield Problem(
                 f"models[{index}].pools",
-                f"have room for {room} replicas, and the model may need {_most_replicas(model)}",
+                f"have room for {room} pods, and the model may need {_most_pods(model)}",
                 "raise maxNodes or lower maxReplicas",
                 warning=True,
             )
+
+
+def _bucket_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
+    """Warn of buckets that nothing here lets the pods read."""
+    if isinstance(environment, CloudEnvironmentSpec):
+        for index, model in enumerate(environment.models):
+            problems = bucket_problems(model.weights, model.weights_bucket, f"models[{index}]")
+            yield from (problem for problem in problems if problem.warning)
 
 
 def _order_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
@@ -303,14 +349,14 @@ def _order_warnings(environment: EnvironmentSpec) -> Iterator[Problem]:
 
 def _most_nodes(model: NamedModelSpec, pool: NamedPoolSpec) -> float:
     """Nodes that a model fills at its largest."""
-    return _most_replicas(model) / _replicas_per_node(model, pool)
+    return _most_pods(model) / _pods_per_node(model, pool)
 
 
-def _most_replicas(model: NamedModelSpec) -> int:
+def _most_pods(model: NamedModelSpec) -> int:
     scaled = model.autoscaling.max_replicas if model.autoscaling else model.replicas or 1
-    return model.floor + scaled
+    return (model.floor + scaled) * model.nodes
 
 
-def _replicas_per_node(model: NamedModelSpec, pool: NamedPoolSpec) -> int:
-    """A replica's GPUs are on one node."""
+def _pods_per_node(model: NamedModelSpec, pool: NamedPoolSpec) -> int:
+    """A pod's GPUs are on one node."""
     return pool.gpus_per_node // model.gpus

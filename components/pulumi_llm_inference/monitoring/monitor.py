@@ -71,7 +71,10 @@ class Monitor(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         spec = MonitorArgs.model_validate(args)
-        endpoints = [server.metrics_endpoint for server in spec.servers]
+        endpoints = [each for server in spec.servers if (each := server.metrics_endpoint)]
+        if len(endpoints) < len(spec.servers):
+            why = Problem(f"{name}.servers", "one has an engine without metrics", "leave it out")
+            require([why], f"Monitor '{name}'")
         require([*name_problems(name, name), *_problems(name, endpoints)], f"Monitor '{name}'")
         super().__init__("llm-inference:index:Monitor", name, None, opts)
         kind = _KINDS[spec.source]

@@ -3,14 +3,16 @@
 An estimate of what vLLM finds out when it starts. Of each GPU's memory the engine takes the share
 `gpu_memory_utilization`; weights and overhead come off, and what is left is the KV cache. Published
 start-up logs leave between 2.6 GiB more and 3.1 GiB less for the cache than this says, on GPUs of
-24 to 80 GB (tests/unit/test_fit.py): where the estimate is close to the edge, try it.
+24 to 80 GB (tests/unit/test_fit.py). So what does not fit by the estimate is an error only where it
+would not fit with the least overhead either (`LEAST_OVERHEAD_GIB`), and a warning otherwise.
 """
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pulumi_llm_inference.catalog.accelerators import Accelerator
+from pulumi_llm_inference.catalog.accelerators import Accelerator, accelerators
+from pulumi_llm_inference.catalog.machines import machines
 from pulumi_llm_inference.catalog.models import ModelShape
 from pulumi_llm_inference.spec.problems import Problem, nearest
 
@@ -18,7 +20,15 @@ _GIB = 2**30
 _MIB_PER_GIB = 1024
 
 _MOST_GPUS = 64
-"""Where the search for enough GPUs ends: eight of the largest machines."""
+"""Where the search for enough GPUs of one machine ends, where its size is not known."""
+
+MOST_NODES = 8
+"""Where the search for enough machines ends."""
+
+_CLOUDS = ("gke", "eks", "aks")
+
+_MOST_NAMED = 3
+"""Accelerators that a cure names: the smallest that would do."""
 
 DRIVER_GIB = 0.5
 """Memory that the driver reports and CUDA does not have: 24 GiB and 23.58 GiB of an RTX 3090
@@ -33,6 +43,11 @@ OVERHEAD_PER_WEIGHTS = 0.05
 """What it grows by with the weights of a GPU, for the larger activations and CUDA graphs of larger
 models (kaito-project/kaito website/docs/memory-estimator.md). KAITO also counts the weights 2 %
 larger than their files; start-up logs of vLLM have them at most 0.7 % larger, MXFP4 aside."""
+
+LEAST_OVERHEAD_GIB = 0.6
+"""What no engine does without: the CUDA context and the buffers of NCCL that KAITO measured
+(presets/workspace/generator/model-sku-calculation.md). The start-up logs that the tests hold have
+1.6 to 8.1 GiB of overhead."""
 
 BATCHED_TOKENS = 8192
 """Tokens of a step that a layer with a sliding window holds beside the window, since vLLM admits a
@@ -64,7 +79,9 @@ activations."""
 
 QUANTIZATION_BITS: Mapping[str, float] = {
     "awq": 4 + 20 / 128,
+    "awq_marlin": 4 + 20 / 128,
     "gptq": 4 + 20 / 128,
+    "gptq_marlin": 4 + 20 / 128,
     "bitsandbytes": 4.5,
     "fp8": 8,
 }
@@ -85,14 +102,18 @@ class Fit:
     """How one copy of a model lies in its GPUs."""
 
     fits: bool
-    """Whether the engine would start and serve one request of `max_model_len`."""
+    """Whether, by the estimate, the engine would start and serve one request of `max_model_len`.
+    Where it is false and no reason is an error, it may all the same."""
     gpus: int | None
-    """GPUs that one copy needs: the smallest power of two that its heads can be divided by and
-    that leaves room for one request of `max_model_len`. None: not even 64."""
-    tensor_parallel: int
-    """GPUs that the figures below are for: those given, or else those needed."""
+    """GPUs that one copy needs: the fewest that its heads can be divided by and that leave room for
+    one request of `max_model_len`. None: not even 64, or those of eight machines."""
     nodes: int | None
-    """Machines that carry them. None where the GPUs of a machine are not known."""
+    """Machines of `gpus_per_node` GPUs that these are. None where that is not known, or `gpus` is
+    None."""
+    tensor_parallel: int
+    """GPUs that each layer is split over in the figures below: those given, or else needed."""
+    pipeline_parallel: int
+    """Groups of such GPUs, each with a part of the layers."""
     weights_gib: float
     """Weights, all GPUs together, GiB."""
     kv_bytes_per_token: float
@@ -116,17 +137,48 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class _Split:
+    """How a copy is divided."""
+
+    tensor: int
+    """GPUs that each layer is split over."""
+    pipeline: int = 1
+    """Groups of such GPUs, each with a part of the layers."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in all."""
+        return self.tensor * self.pipeline
+
+    def nodes(self, gpus_per_node: int) -> int:
+        """Machines, each of which carries as many groups as it has room for."""
+        return math.ceil(self.pipeline / (gpus_per_node // self.tensor))
+
+    def stage(self, model: ModelShape) -> float:
+        """Share of the layers that the fullest group has."""
+        return math.ceil(model.layers / self.pipeline) / model.layers
+
+
+@dataclass(frozen=True)
 class _Plan:
     """What does not change with the number of GPUs."""
 
     model: ModelShape
-    budget: float
-    """Bytes of each GPU that the engine may use."""
+    accelerator: Accelerator
+    utilization: float
+    """Share of each GPU's memory that the engine takes."""
     weights: float
     """Bytes of the weights."""
     kv_bytes: float
     """Bytes of a number in the KV cache."""
     max_model_len: int
+    most_nodes: int
+
+    @property
+    def budget(self) -> float:
+        """Bytes of each GPU that the engine may use."""
+        memory = self.accelerator.memory_mib / _MIB_PER_GIB - DRIVER_GIB
+        return memory * _GIB * self.utilization
 
 
 def fit(
@@ -134,66 +186,177 @@ def fit(
     accelerator: Accelerator,
     *,
     gpus: int | None = None,
+    nodes: int = 1,
     tensor_parallel: int | None = None,
+    pipeline_parallel: int | None = None,
     gpus_per_node: int | None = None,
     dtype: str | None = None,
-    quantization: float | None = None,
+    quantization: str | float | None = None,
     kv_cache_dtype: str | None = None,
     max_model_len: int | None = None,
     gpu_memory_utilization: float = 0.9,
+    most_nodes: int = MOST_NODES,
 ) -> Fit:
     """How `model` fits `accelerator`.
 
     Args:
         model: the model.
         accelerator: the GPU, all of one model.
-        gpus: GPUs of a replica. Default: `tensor_parallel`, or as many as needed.
-        tensor_parallel: GPUs that a copy is split over. Default: `gpus`.
-        gpus_per_node: GPUs of a machine. Default: not known.
+        gpus: GPUs of a replica, on each of its nodes. Default: as many as needed.
+        nodes: machines of a replica. Default 1.
+        tensor_parallel: GPUs that each layer is split over. Default: `gpus`.
+        pipeline_parallel: groups of such GPUs, each with a part of the layers. Default: `nodes`,
+            or as many as needed.
+        gpus_per_node: GPUs of a machine. Default: not known, and what is needed is looked for as if
+            one had them all.
         dtype: type of weights and activations. Default `auto`.
-        quantization: bits of a weight other than embeddings and output head, e.g. 8 for fp8;
-            `QUANTIZATION_BITS` has those of methods. Default: the checkpoint's.
+        quantization: a method of `QUANTIZATION_BITS`, or the bits of a weight other than embeddings
+            and output head. Default: the checkpoint's.
         kv_cache_dtype: type of the KV cache. Default `auto`: that of the activations.
         max_model_len: longest request, tokens. Default: the model's.
         gpu_memory_utilization: share of GPU memory that the engine takes. Default 0.9.
+        most_nodes: machines that a replica could be spread over. Default 8.
 
     Raises:
-        ValueError: if a number is not positive, or a type is not known.
+        ValueError: if a number is not positive, or a type or method is not known.
     """
-    given = tensor_parallel or gpus
+    if quantization == model.quantization:
+        quantization = None
+    method = model.quantization if quantization is None else str(quantization)
+    bits = (
+        _bytes(QUANTIZATION_BITS, quantization) if isinstance(quantization, str) else quantization
+    )
     length = model.max_positions if max_model_len is None else max_model_len
-    _positive(gpus, tensor_parallel, gpus_per_node, quantization, length, gpu_memory_utilization)
+    _positive(gpus, nodes, tensor_parallel, pipeline_parallel, gpus_per_node, bits)
+    _positive(length, gpu_memory_utilization)
     dtype_bytes = _bytes(DTYPE_BYTES, dtype or "auto")
     same = kv_cache_dtype in (None, "auto")
     plan = _Plan(
         model=model,
-        budget=(accelerator.memory_mib / _MIB_PER_GIB - DRIVER_GIB) * _GIB * gpu_memory_utilization,
-        weights=weight_bytes(model, dtype_bytes, quantization),
+        accelerator=accelerator,
+        utilization=gpu_memory_utilization,
+        weights=weight_bytes(model, dtype_bytes, bits),
         kv_bytes=dtype_bytes if same else _bytes(KV_BYTES, kv_cache_dtype or ""),
         max_model_len=length,
+        most_nodes=most_nodes,
     )
-    needed = next((size for size in parallel_sizes(model) if _concurrency(plan, size)), None)
-    size = given or needed or max(parallel_sizes(model))
-    concurrency = _concurrency(plan, size)
+    needed = _needed(plan, gpus_per_node)
+    if tensor := tensor_parallel or gpus:
+        split = _Split(tensor, pipeline_parallel or nodes)
+    else:
+        split = needed or _splits(plan, gpus_per_node)[-1]
+        split = _Split(split.tensor, pipeline_parallel or split.pipeline)
+    concurrency = _concurrency(plan, split)
     reasons = (
-        *_type_problems(model, accelerator, dtype, kv_cache_dtype, quantization),
-        *_parallel_problems(model, size, gpus),
-        *_memory_problems(plan, accelerator, size, needed),
+        *type_problems(accelerator, dtype, kv_cache_dtype, method),
+        *_head_problems(model, split.tensor),
+        *split_problems(gpus, nodes, split.tensor, split.pipeline, gpus_per_node),
+        *_memory_problems(plan, split, gpus_per_node),
     )
     return Fit(
-        fits=all(reason.warning for reason in reasons),
-        gpus=needed,
-        tensor_parallel=size,
-        nodes=math.ceil(max(size, gpus or 0) / gpus_per_node) if gpus_per_node else None,
+        fits=concurrency > 0 and all(reason.warning for reason in reasons),
+        gpus=needed.gpus if needed else None,
+        nodes=needed.nodes(gpus_per_node) if needed and gpus_per_node else None,
+        tensor_parallel=split.tensor,
+        pipeline_parallel=split.pipeline,
         weights_gib=plan.weights / _GIB,
         kv_bytes_per_token=kv_bytes_per_token(model, plan.kv_bytes),
-        overhead_gib=_overhead(plan, size) / _GIB,
-        kv_cache_gib=_free(plan, size) / _GIB,
-        max_context=_longest(plan, size),
+        overhead_gib=_overhead(plan, split) / _GIB,
+        kv_cache_gib=_free(plan, split) / _GIB,
+        max_context=_longest(plan, split),
         max_concurrency=concurrency,
         queue_target=queue_target(concurrency),
         reasons=reasons,
     )
+
+
+def type_problems(
+    accelerator: Accelerator,
+    dtype: str | None = None,
+    kv_cache_dtype: str | None = None,
+    quantization: str | None = None,
+) -> Iterator[Problem]:
+    """Types that a GPU has no unit for: refused where engines refuse them, else a warning.
+
+    bfloat16 needs compute capability 8.0 (vllm/platforms/cuda.py). So does an fp8 KV cache: below,
+    FlashAttention and FlashInfer do not run, and Triton knows this fp8 from 8.9 on only
+    (vllm-project/vllm docs/design/attention_backends.md, issue 26431); on Ampere FlashInfer reads
+    it. Weights in fp8 are unpacked to half precision below 8.9 (docs/features/quantization/
+    llm_compressor/fp8.md: from 7.5 on, weights only).
+    """
+    if not accelerator.is_ampere_or_newer:
+        if dtype == "bfloat16":
+            yield Problem(
+                "dtype", f"{accelerator.name} has no bfloat16", "use 'half' or leave it out"
+            )
+        if (kv_cache_dtype or "").startswith("fp8"):
+            yield Problem(
+                "kvCacheDtype", f"{accelerator.name} has no fp8", "use 'auto' or leave it out"
+            )
+    unit = {"fp8": "fp8", "mxfp4": "fp4"}.get(quantization or "")
+    if unit and unit not in accelerator.tflops:
+        yield Problem(
+            "quantization",
+            f"{accelerator.name} has no {unit}: the weights take the memory of {unit}, the "
+            "arithmetic is done in half precision, if the engine has a kernel for it",
+            "expect less speed, or choose a newer accelerator",
+            warning=True,
+        )
+
+
+def split_problems(
+    gpus: int | None,
+    nodes: int,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+    gpus_per_node: int | None,
+) -> Iterator[Problem]:
+    """What is wrong with the way that a replica's GPUs are shared out, whatever the model.
+
+    Tensor parallelism belongs inside a node, pipeline parallelism between nodes (vllm-project/vllm
+    docs/serving/parallelism_scaling.md).
+    """
+    if gpus and gpus_per_node and gpus > gpus_per_node:
+        yield Problem(
+            "gpus",
+            f"{gpus} is more than a node of the pool has ({gpus_per_node})",
+            f"ask for at most {gpus_per_node}, or use a pool with larger nodes",
+        )
+    here = min(filter(None, (gpus, gpus_per_node)), default=tensor_parallel)
+    size, has = tensor_parallel * pipeline_parallel, (gpus or here) * nodes
+    if gpus and tensor_parallel > gpus and nodes == 1:
+        yield Problem(
+            "tensorParallelSize",
+            f"{tensor_parallel} is more than gpus ({gpus})",
+            "raise gpus, or leave it out: it follows gpus",
+        )
+    elif gpus is None and tensor_parallel > here:
+        yield Problem(
+            "tensorParallelSize",
+            f"{tensor_parallel} is more than a node has ({here})",
+            f"split layers over {here} GPUs, and share the layers out with pipelineParallelSize",
+        )
+    elif gpus and size > has:
+        yield Problem(
+            "pipelineParallelSize",
+            f"{tensor_parallel} x {pipeline_parallel} GPUs are more than the replica has ({has})",
+            "raise nodes or gpus, or leave it out: it follows nodes",
+        )
+    elif gpus and size < has:
+        yield Problem(
+            "gpus",
+            f"{has - size} of {has} are idle beside a copy on {size}",
+            "unless arguments add data parallelism, ask for fewer",
+            warning=True,
+        )
+    elif tensor_parallel > here:
+        yield Problem(
+            "tensorParallelSize",
+            f"{tensor_parallel} GPUs are on more than one node, and talk in every layer",
+            f"use {here}, and pipelineParallelSize {nodes}, unless the network is InfiniBand or "
+            "its like",
+            warning=True,
+        )
 
 
 def weight_bytes(model: ModelShape, dtype_bytes: float = 2, bits: float | None = None) -> float:
@@ -263,29 +426,73 @@ def _window(model: ModelShape) -> int:
     return (model.sliding_window or 0) - 1 + BATCHED_TOKENS
 
 
-def _overhead(plan: _Plan, size: int) -> float:
-    return BASE_OVERHEAD_GIB * _GIB + OVERHEAD_PER_WEIGHTS * plan.weights / size
+def _share(plan: _Plan, split: _Split) -> float:
+    """Bytes of the weights on the fullest GPU."""
+    return plan.weights * split.stage(plan.model) / split.tensor
 
 
-def _free(plan: _Plan, size: int) -> float:
+def _overhead(plan: _Plan, split: _Split) -> float:
+    return BASE_OVERHEAD_GIB * _GIB + OVERHEAD_PER_WEIGHTS * _share(plan, split)
+
+
+def _free(plan: _Plan, split: _Split) -> float:
     """Bytes of each GPU that are left for the KV cache."""
-    return plan.budget - plan.weights / size - _overhead(plan, size)
+    return plan.budget - _share(plan, split) - _overhead(plan, split)
 
 
-def _concurrency(plan: _Plan, size: int) -> int:
-    request = sequence_bytes(plan.model, plan.max_model_len, plan.kv_bytes, size)
-    return max(0, math.floor(_free(plan, size) / request))
+def _request(plan: _Plan, split: _Split) -> float:
+    """Bytes of the longest request on each GPU."""
+    whole = sequence_bytes(plan.model, plan.max_model_len, plan.kv_bytes, split.tensor)
+    return whole * split.stage(plan.model)
 
 
-def _longest(plan: _Plan, size: int) -> int:
+def _concurrency(plan: _Plan, split: _Split) -> int:
+    return max(0, math.floor(_free(plan, split) / _request(plan, split)))
+
+
+def _may_fit(plan: _Plan, split: _Split) -> bool:
+    """Whether one request has room beside the least overhead that there can be."""
+    taken = _share(plan, split) + LEAST_OVERHEAD_GIB * _GIB + _request(plan, split)
+    return taken <= plan.budget
+
+
+def _longest(plan: _Plan, split: _Split) -> int:
     """The longest request that the KV cache holds: where its bytes, a bent line, meet the room."""
     model, window = plan.model, _window(plan.model)
-    room = max(0.0, _free(plan, size)) / _layer_bytes(model, plan.kv_bytes, size)
+    layer = _layer_bytes(model, plan.kv_bytes, split.tensor)
+    room = max(0.0, _free(plan, split)) / split.stage(model) / layer
     tokens = room / model.layers
     if model.full_layers < model.layers and tokens > window:
         beyond = room - (model.layers - model.full_layers) * window
         tokens = beyond / model.full_layers if model.full_layers else math.inf
     return math.floor(min(tokens, model.max_positions))
+
+
+def _splits(plan: _Plan, gpus_per_node: int | None) -> list[_Split]:
+    """Ways to divide the model, the one with the fewest GPUs first.
+
+    One node as far as heads can be divided, then groups of layers, first in the node and then one
+    node after the other.
+    """
+    if gpus_per_node is None:
+        return [_Split(size) for size in parallel_sizes(plan.model)]
+    inside = [size for size in parallel_sizes(plan.model) if size <= gpus_per_node]
+    groups = gpus_per_node // inside[-1]
+    further = range(2 * groups, plan.most_nodes * groups + 1, groups)
+    return [
+        *(_Split(size) for size in inside),
+        *(
+            _Split(inside[-1], stages)
+            for stages in (*range(2, groups + 1), *further)
+            if stages <= plan.model.layers
+        ),
+    ]
+
+
+def _needed(plan: _Plan, gpus_per_node: int | None) -> _Split | None:
+    """The first way to divide the model that it fits in."""
+    ways = _splits(plan, gpus_per_node)
+    return next((split for split in ways if _concurrency(plan, split)), None)
 
 
 def _indivisible(model: ModelShape, size: int) -> str:
@@ -300,34 +507,7 @@ def _indivisible(model: ModelShape, size: int) -> str:
     return ""
 
 
-def _type_problems(
-    model: ModelShape,
-    accelerator: Accelerator,
-    dtype: str | None,
-    kv_cache_dtype: str | None,
-    quantization: float | None,
-) -> Iterator[Problem]:
-    if not accelerator.is_ampere_or_newer:
-        if dtype == "bfloat16":
-            yield Problem(
-                "dtype", f"{accelerator.name} has no bfloat16", "use 'half' or leave it out"
-            )
-        if (kv_cache_dtype or "").startswith("fp8"):
-            yield Problem(
-                "kvCacheDtype", f"{accelerator.name} has no fp8", "use 'auto' or leave it out"
-            )
-    unit = {"fp8": "fp8", "mxfp4": "fp4"}.get("" if quantization else model.quantization)
-    if unit and unit not in accelerator.tflops:
-        yield Problem(
-            "quantization",
-            f"{accelerator.name} has no {unit}: the weights take the memory of {unit}, the "
-            "arithmetic is done in half precision, if the engine has a kernel for it",
-            "expect less speed, or choose a newer accelerator",
-            warning=True,
-        )
-
-
-def _parallel_problems(model: ModelShape, size: int, gpus: int | None) -> Iterator[Problem]:
+def _head_problems(model: ModelShape, size: int) -> Iterator[Problem]:
     fitting = ", ".join(map(str, parallel_sizes(model)))
     if why := _indivisible(model, size):
         yield Problem("tensorParallelSize", why, f"use one of {fitting}")
@@ -339,25 +519,10 @@ def _parallel_problems(model: ModelShape, size: int, gpus: int | None) -> Iterat
             f"where {model.kv_heads} GPUs have room, more replicas of these serve more requests",
             warning=True,
         )
-    if gpus is not None and gpus < size:
-        yield Problem(
-            "tensorParallelSize",
-            f"{size} is more than gpus ({gpus})",
-            "raise gpus, or leave it out: it follows gpus",
-        )
-    if gpus is not None and gpus > size:
-        yield Problem(
-            "gpus",
-            f"{gpus - size} of {gpus} are idle beside a copy on {size}",
-            "unless arguments add pipeline or data parallelism, ask for fewer",
-            warning=True,
-        )
 
 
-def _memory_problems(
-    plan: _Plan, accelerator: Accelerator, size: int, needed: int | None
-) -> Iterator[Problem]:
-    model, longest = plan.model, _longest(plan, size)
+def _memory_problems(plan: _Plan, split: _Split, gpus_per_node: int | None) -> Iterator[Problem]:
+    model, longest = plan.model, _longest(plan, split)
     if plan.max_model_len > model.max_positions:
         yield Problem(
             "maxModelLen",
@@ -365,21 +530,74 @@ def _memory_problems(
             "lower it, or extend the context as the model's card says",
             warning=True,
         )
-    if _concurrency(plan, size):
+    if _concurrency(plan, split):
         return
-    where = f"{size} x {accelerator.name}" if size > 1 else accelerator.name
-    more = f"use {needed} GPUs" if needed else "use larger GPUs"
+    name = plan.accelerator.name
+    where = f"{split.gpus} x {name}" if split.gpus > 1 else name
+    may = _may_fit(plan, split)
+    doubt = "may not fit: " if may else ""
+    larger = [*_more_gpus(plan, gpus_per_node), *_other_gpus(plan, split)] or ["use larger GPUs"]
     if longest == 0:
+        is_whole = plan.weights >= model.parameters * DTYPE_BYTES["half"] * 1e9
+        smaller = ["a quantized checkpoint"] if is_whole else []
         yield Problem(
             "gpus",
-            f"{plan.weights / _GIB:.1f} GiB of weights leave no room for a KV cache on {where}, "
-            f"{plan.budget / _GIB:.1f} GiB of which can be used on each GPU",
-            f"{more}, or a quantized checkpoint",
+            f"{doubt}{plan.weights / _GIB:.1f} GiB of weights leave no room for a KV cache on "
+            f"{where}, {plan.budget / _GIB:.1f} GiB of which can be used on each GPU",
+            ", or ".join([*larger, *smaller]),
+            warning=may,
         )
     else:
         yield Problem(
             "maxModelLen",
-            f"the KV cache on {where} holds {longest} tokens, not the {plan.max_model_len} of "
-            "one request",
-            f"lower it to {longest}, or {more}",
+            f"{doubt}the KV cache on {where} holds {longest} tokens, not the "
+            f"{plan.max_model_len} of one request",
+            ", or ".join([f"lower it to {longest}", *larger]),
+            warning=may,
         )
+
+
+def _more_gpus(plan: _Plan, gpus_per_node: int | None) -> Iterator[str]:
+    """How many GPUs of the same model would do: of one node, of a larger one, of several."""
+    here = _needed(plan, gpus_per_node)
+    if here and (gpus_per_node is None or here.nodes(gpus_per_node) == 1):
+        yield f"use {_said(here, 1)}"
+        return
+    most = _largest_machine(plan.accelerator)
+    if gpus_per_node and gpus_per_node < most and (larger := _needed(plan, most)):
+        nodes = larger.nodes(most)
+        said = _said(larger, nodes)
+        yield f"use {said}" if nodes > 1 else f"use a pool with {said} a node"
+    if gpus_per_node and here:
+        yield f"use {_said(here, here.nodes(gpus_per_node))}"
+
+
+def _largest_machine(accelerator: Accelerator) -> int:
+    """The most GPUs that a machine of any cloud carries; 0 if none is known."""
+    every = (machine for cloud in _CLOUDS for machine in machines(cloud))
+    return max((each.gpus for each in every if each.accelerator == accelerator.name), default=0)
+
+
+def _said(split: _Split, nodes: int) -> str:
+    """`8 GPUs`, or `2 nodes of 8 GPUs`, with the sizes where the defaults would be others."""
+    gpus = split.gpus // nodes
+    counted = f"{gpus} GPU{'s' if gpus > 1 else ''}"
+    of_nodes = f"{nodes} nodes of {counted}" if nodes > 1 else counted
+    if split.pipeline == nodes:
+        return of_nodes
+    return (
+        f"{of_nodes} with tensorParallelSize {split.tensor} and pipelineParallelSize "
+        f"{split.pipeline}"
+    )
+
+
+def _other_gpus(plan: _Plan, split: _Split) -> Iterator[str]:
+    """The smallest other accelerators of which the same number would do."""
+    fitting = [
+        other
+        for other in sorted(accelerators().values(), key=lambda one: one.memory_mib)
+        if _concurrency(replace(plan, accelerator=other), split)
+    ]
+    if fitting:
+        names = [other.name for other in fitting[:_MOST_NAMED]]
+        yield f"use {split.gpus} x {' or '.join(names)}"

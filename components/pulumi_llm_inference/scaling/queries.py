@@ -14,7 +14,8 @@ def signal_query(engine: Engine, signal: Signal, matchers: str, by: str = "") ->
     because a sum of gauges of which one is missing must be missing too.
     """
     grouping = f" by ({by})" if by else ""
-    return " + ".join(f"sum{grouping} ({gauge}{{{matchers}}})" for gauge in engine.signals[signal])
+    gauges = engine.gauges(signal)
+    return " + ".join(f"sum{grouping} ({gauge.where(matchers)})" for gauge in gauges)
 
 
 def scrapes_lost_query(engine: Engine, matchers: str, by: str = "") -> str:
@@ -24,9 +25,9 @@ def scrapes_lost_query(engine: Engine, matchers: str, by: str = "") -> str:
     autoscaler's metrics has no value, and still scales up by the others: this is that metric.
     """
     signal = signal_query(engine, Signal.QUEUE_SIZE, matchers, by)
-    [gauge, *_] = engine.signals[Signal.QUEUE_SIZE]
+    [gauge] = engine.gauges(Signal.QUEUE_SIZE)
     # Other jobs may scrape the pods too, a service mesh's for one: what they lose does not matter.
-    lost = f"up{{{matchers}}} == 0 and on (job) {gauge}{{{matchers}}}"
+    lost = f"up{{{matchers}}} == 0 and on (job) {gauge.where(matchers)}"
     return f"0 * ({signal}) unless on () ({lost})"
 
 
@@ -41,7 +42,7 @@ def google_metric_name(gauge: str) -> str:
 
 def scrapes_lost_name(engine: Engine) -> str:
     """Name of `scrapes_lost_query` in the metrics API."""
-    return f"{engine.name}_scrapes_lost"
+    return engine.metric_name("scrapes_lost")
 
 
 def adapter_rules(engines: Iterable[Engine]) -> dict[str, Any]:
@@ -54,10 +55,12 @@ def adapter_rules(engines: Iterable[Engine]) -> dict[str, Any]:
         "rules": [
             _rule(engine, name, query)
             for engine in engines
+            if engine.metrics
             for name, query in [
                 *(
                     (engine.metric_name(signal), signal_query(engine, signal, matchers, by))
-                    for signal in engine.signals
+                    for signal in Signal
+                    if engine.gauges(signal)
                 ),
                 (scrapes_lost_name(engine), scrapes_lost_query(engine, matchers, by)),
             ]
@@ -66,9 +69,10 @@ def adapter_rules(engines: Iterable[Engine]) -> dict[str, Any]:
 
 
 def _rule(engine: Engine, name: str, query: str) -> dict[str, Any]:
-    [gauge, *_] = engine.signals[Signal.QUEUE_SIZE]
+    [gauge] = engine.gauges(Signal.QUEUE_SIZE)
+    labels = f"{gauge.labels}," if gauge.labels else ""
     return {
-        "seriesQuery": f'{{__name__="{gauge}",namespace!="",pod!=""}}',
+        "seriesQuery": f'{{__name__="{gauge.name}",{labels}namespace!="",pod!=""}}',
         "resources": {
             "overrides": {
                 "namespace": {"resource": "namespace"},

@@ -10,7 +10,11 @@ from pulumi.output import T  # noqa: F401
 from pydantic import field_validator
 
 from pulumi_llm_inference.args import Args, require
-from pulumi_llm_inference.checks.autoscaler import autoscaler_problems, source_problems
+from pulumi_llm_inference.checks.autoscaler import (
+    autoscaler_problems,
+    signal_problems,
+    source_problems,
+)
 from pulumi_llm_inference.checks.names import name_problems
 from pulumi_llm_inference.scaling.behavior import behavior, quantity_of
 from pulumi_llm_inference.scaling.queries import (
@@ -60,9 +64,11 @@ class QueueAutoscaler(pulumi.ComponentResource):
         problems = autoscaler_problems(spec, name, spec.kubernetes_version, spec.prometheus_address)
         require([*name_problems(name, name), *problems], f"QueueAutoscaler '{name}'")
         target = spec.target.scale_target(scaler=name)
-        require(
-            source_problems(spec, name, target.engine, spec.source), f"QueueAutoscaler '{name}'"
-        )
+        problems = [
+            *signal_problems(spec, name, target.engine, target.no_queue),
+            *source_problems(spec, name, target.engine, spec.source),
+        ]
+        require(problems, f"QueueAutoscaler '{name}'")
         super().__init__("llm-inference:index:QueueAutoscaler", name, None, opts)
         metadata = k8s.meta.v1.ObjectMetaArgs(
             name=name, namespace=target.namespace, labels=target.labels
@@ -110,7 +116,7 @@ def hpa_spec(
     engine = target.engine
     averages = {
         (
-            google_metric_name(engine.signals[signal][0])
+            google_metric_name(engine.gauges(signal)[0].name)
             if source is MetricsSource.GOOGLE
             else engine.metric_name(signal)
         ): quantity_of(value)
@@ -120,7 +126,7 @@ def hpa_spec(
         averages[scrapes_lost_name(engine)] = "1"
     return k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
         scale_target_ref=k8s.autoscaling.v2.CrossVersionObjectReferenceArgs(
-            api_version="apps/v1", kind="Deployment", name=target.name
+            api_version=target.api_version, kind=target.kind, name=target.name
         ),
         min_replicas=spec.min_replicas,
         max_replicas=spec.max_replicas,
@@ -144,7 +150,7 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
     """A ScaledObject with the same signals, targets, bounds and behavior as `hpa_spec`.
 
     Queries are summed over the pods and compared as AverageValue: KEDA wants a single element, and
-    an average of an average would divide by the replicas twice.
+    an average of an average would divide by the replicas twice. A query of the user's comes last.
     """
     matchers = Output.concat('namespace="', target.namespace, '",service="', target.service, '"')
     if target.floor:
@@ -170,8 +176,13 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
         }
 
     engine = target.engine
+    signals = spec.targets.by_signal()
     return {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.name},
+        "scaleTargetRef": {
+            "apiVersion": target.api_version,
+            "kind": target.kind,
+            "name": target.name,
+        },
         "minReplicaCount": spec.min_replicas,
         "maxReplicaCount": spec.max_replicas,
         "pollingInterval": _KEDA_POLLING_SECONDS,
@@ -179,14 +190,23 @@ def scaled_object_spec(name: str, spec: QueueAutoscalerArgs, target: ScaleTarget
         "triggers": [
             *(
                 trigger(
-                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)),
-                    f"{round(value, 3):.15g}",
+                    matchers.apply(lambda m, s=signal: signal_query(engine, s, m)), decimal(value)
                 )
-                for signal, value in spec.targets.by_signal().items()
+                for signal, value in signals.items()
             ),
-            trigger(matchers.apply(lambda m: scrapes_lost_query(engine, m)), "1"),
+            *(
+                [trigger(matchers.apply(lambda m: scrapes_lost_query(engine, m)), "1")]
+                if signals
+                else []
+            ),
+            *([trigger(spec.query.promql, decimal(spec.query.per_replica))] if spec.query else []),
         ],
     }
+
+
+def decimal(value: float) -> str:
+    """A threshold as KEDA reads it, to the thousandths that Kubernetes counts in."""
+    return f"{round(value, 3):.15g}"
 
 
 def pod_identity(client_id: Input[str] | None) -> dict[str, Any]:

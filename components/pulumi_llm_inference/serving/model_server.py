@@ -1,5 +1,7 @@
 """One model, served by one engine."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from pulumi_llm_inference.args import Args, require
 from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.engines.base import Engine
+from pulumi_llm_inference.serving import groups, weights
 from pulumi_llm_inference.serving.labels import (
     deployment_labels,
     object_labels,
@@ -21,9 +24,13 @@ from pulumi_llm_inference.serving.labels import (
 )
 from pulumi_llm_inference.serving.pod import (
     HTTP_PORT_NAME,
+    METRICS_PORT_NAME,
+    Role,
     pod_spec,
+    ports,
     scrape_annotations,
 )
+from pulumi_llm_inference.serving.resolve import resolved, start_seconds
 from pulumi_llm_inference.spec.model_server import ModelServerSpec
 from pulumi_llm_inference.spec.pool import CapacityType, Placement
 
@@ -55,8 +62,12 @@ class ModelServerArgs(ModelServerSpec, Args):
 class ScaleTarget:
     """What an autoscaler needs to know of a server."""
 
+    api_version: str
+    """API version of what has the replicas."""
+    kind: str
+    """Its kind: Deployment or LeaderWorkerSet."""
     name: str
-    """Name of the Deployment."""
+    """Its name."""
     namespace: Input[str]
     """Its namespace."""
     service: str
@@ -65,8 +76,10 @@ class ScaleTarget:
     """Labels of the server's objects."""
     engine: Engine
     """Engine, and so the names of its metrics."""
+    no_queue: str
+    """Why it has no queue metric; empty if it has."""
     floor: str | None
-    """Name of the Deployment that serves beside it and is not scaled, if there is one."""
+    """Name of what serves beside it and is not scaled, if there is something."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,10 @@ class MetricsEndpoint:
     """The Service itself."""
 
 
+Workload = k8s.apps.v1.Deployment | k8s.apiextensions.CustomResource
+"""A Deployment, or a LeaderWorkerSet."""
+
+
 class ModelServer(pulumi.ComponentResource):
     """A model behind a Service: Deployment, Service, ServiceAccount, PodDisruptionBudget.
 
@@ -94,9 +111,9 @@ class ModelServer(pulumi.ComponentResource):
 
     url: Output[str]
     """Address within the cluster, e.g. `http://vllm-service.default.svc:8000`."""
-    deployment: k8s.apps.v1.Deployment
+    workload: Workload
     """The replicas; where there is a floor, those beside it."""
-    floor: k8s.apps.v1.Deployment | None
+    floor: Workload | None
     """Replicas on capacity that stays, behind the same Service."""
     service: k8s.core.v1.Service
     """What requests are sent to."""
@@ -104,8 +121,8 @@ class ModelServer(pulumi.ComponentResource):
     """Identity of the pods; bind it to a cloud identity to read weights from a bucket."""
     disruption_budget: k8s.policy.v1.PodDisruptionBudget
     """Lets one replica at a time be moved."""
-    metrics_endpoint: MetricsEndpoint
-    """What a Monitor scrapes."""
+    metrics_endpoint: MetricsEndpoint | None
+    """What a Monitor scrapes. None: the engine has no metrics."""
 
     def __init__(
         self,
@@ -117,8 +134,9 @@ class ModelServer(pulumi.ComponentResource):
         require(model_server_problems(name, spec, spec.placements, name), f"ModelServer '{name}'")
         super().__init__("llm-inference:index:ModelServer", name, None, opts)
         self._name = name
-        self._spec = spec
         self._engine = engine = ENGINES[spec.engine]
+        self._spec = spec
+        self._resolved = resolved(spec, engine)
         self._labels = labels = object_labels(name, engine, spec.labels)
         self._scaler: str | None = None
         selector = server_labels(name, engine)
@@ -137,11 +155,35 @@ class ModelServer(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self._before_pods: list[pulumi.Resource] = [self.service_account]
+        self._config_map: str | None = None
+        if files := engine.files(self._resolved):
+            # A name of their own for other files: pods that run keep those that they began with.
+            digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:8]
+            self._config_map = f"{name}-{digest}"
+            config = k8s.core.v1.ConfigMap(
+                f"{name}-config",
+                metadata=metadata(self._config_map),
+                data=files,
+                immutable=True,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            self._before_pods.append(config)
+        if claim := weights.claim_spec(spec.weights):
+            self._before_pods.append(
+                k8s.core.v1.PersistentVolumeClaim(
+                    f"{name}-weights",
+                    # A class may wait for the first pod before it makes a volume.
+                    metadata=metadata(weights.claim_name(name), {"pulumi.com/skipAwait": "true"}),
+                    spec=claim,
+                    opts=pulumi.ResourceOptions(parent=self),
+                )
+            )
         needs = opts.depends_on if opts else None
-        self.deployment = self._deployment(name, spec.replicas, spec.placements, needs)
+        self.workload = self._workload(name, spec.replicas, spec.placements, needs)
         lasting = [p for p in spec.placements if p.capacity_type is not CapacityType.SPOT]
         self.floor = (
-            self._deployment(f"{name}-floor", spec.floor, lasting, needs) if spec.floor else None
+            self._workload(f"{name}-floor", spec.floor, lasting, needs) if spec.floor else None
         )
         self.service = k8s.core.v1.Service(
             f"{name}-service",
@@ -151,11 +193,11 @@ class ModelServer(pulumi.ComponentResource):
             ),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type=spec.service_type.value,
-                selector=selector,
+                # Of a replica on several nodes one pod answers.
+                selector={**selector, **(groups.LEADERS if spec.nodes > 1 else {})},
                 ports=[
-                    k8s.core.v1.ServicePortArgs(
-                        name=HTTP_PORT_NAME, port=engine.port, target_port=HTTP_PORT_NAME
-                    )
+                    k8s.core.v1.ServicePortArgs(name=port_name, port=port, target_port=port_name)
+                    for port_name, port in ports(engine).items()
                 ],
             ),
             opts=pulumi.ResourceOptions(parent=self),
@@ -169,55 +211,82 @@ class ModelServer(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.metrics_endpoint = MetricsEndpoint(
-            namespace=spec.namespace,
-            labels=labels,
-            port=HTTP_PORT_NAME,
-            path=engine.metrics_path,
-            service=self.service,
-        )
+        self.metrics_endpoint = None
+        if engine.metrics_path:
+            self.metrics_endpoint = MetricsEndpoint(
+                namespace=spec.namespace,
+                labels=labels,
+                port=METRICS_PORT_NAME if engine.metrics_port else HTTP_PORT_NAME,
+                path=engine.metrics_path,
+                service=self.service,
+            )
         self.url = Output.concat(
             "http://", service_name, ".", spec.namespace, f".svc:{engine.port}"
         )
         self.register_outputs({"url": self.url})
 
-    def _deployment(
+    def _workload(
         self, name: str, replicas: int | None, placements: Sequence[Placement], needs: Any
-    ) -> k8s.apps.v1.Deployment:
-        """Replicas on these pools, which `needs` makes; none given: an autoscaler owns them."""
+    ) -> Workload:
+        """Replicas on these pools; no number given: an autoscaler owns it."""
         spec, engine = self._spec, self._engine
         labels = object_labels(self._name, engine, spec.labels, instance=name)
-        ready_seconds = _NODE_PROVISIONING_SECONDS + _IMAGE_PULL_SECONDS + spec.startup_seconds
+        ready_seconds = _NODE_PROVISIONING_SECONDS + _IMAGE_PULL_SECONDS + start_seconds(spec)
+        grouped = spec.nodes > 1
+        metadata = k8s.meta.v1.ObjectMetaArgs(
+            name=name,
+            namespace=spec.namespace,
+            labels=labels,
+            annotations=groups.READY_ANNOTATIONS if grouped else None,
+        )
+        options = pulumi.ResourceOptions.merge(
+            # Pods need what the server depends on, such as a pool's nodes, until they are gone.
+            pulumi.ResourceOptions(depends_on=needs),
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=self._before_pods,
+                # The autoscaler writes it; a value of ours would undo its work at updates.
+                ignore_changes=["spec.replicas"] if replicas is None else None,
+                custom_timeouts=pulumi.CustomTimeouts(
+                    create=f"{ready_seconds}s", update=f"{ready_seconds * _UPDATE_WAVES}s"
+                ),
+            ),
+        )
+
+        def template(role: Role) -> k8s.core.v1.PodTemplateSpecArgs:
+            scraped = spec.scrape_annotations and role is not Role.WORKER
+            return k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(
+                    labels=labels, annotations=scrape_annotations(engine) if scraped else None
+                ),
+                spec=pod_spec(
+                    self._name, self._resolved, engine, placements, role, self._config_map
+                ),
+            )
+
+        if grouped:
+            return k8s.apiextensions.CustomResource(
+                f"{name}-group",
+                api_version=groups.API_VERSION,
+                kind=groups.KIND,
+                metadata=metadata,
+                spec=groups.group_spec(
+                    replicas, spec.nodes, template(Role.LEADER), template(Role.WORKER)
+                ),
+                opts=options,
+            )
         return k8s.apps.v1.Deployment(
             f"{name}-deployment",
-            metadata=k8s.meta.v1.ObjectMetaArgs(name=name, namespace=spec.namespace, labels=labels),
+            metadata=metadata,
             spec=k8s.apps.v1.DeploymentSpecArgs(
                 replicas=replicas,
                 progress_deadline_seconds=ready_seconds,
                 selector=k8s.meta.v1.LabelSelectorArgs(
                     match_labels=deployment_labels(name, engine)
                 ),
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
-                        labels=labels,
-                        annotations=scrape_annotations(engine) if spec.scrape_annotations else None,
-                    ),
-                    spec=pod_spec(self._name, spec, engine, placements),
-                ),
+                template=template(Role.WHOLE),
             ),
-            opts=pulumi.ResourceOptions.merge(
-                # Pods need what the server depends on, such as a pool's nodes, until they are gone.
-                pulumi.ResourceOptions(depends_on=needs),
-                pulumi.ResourceOptions(
-                    parent=self,
-                    depends_on=[self.service_account],
-                    # The autoscaler writes it; a value of ours would undo its work at updates.
-                    ignore_changes=["spec.replicas"] if replicas is None else None,
-                    custom_timeouts=pulumi.CustomTimeouts(
-                        create=f"{ready_seconds}s", update=f"{ready_seconds * _UPDATE_WAVES}s"
-                    ),
-                ),
-            ),
+            opts=options,
         )
 
     def scale_target(self, scaler: str) -> ScaleTarget:
@@ -240,11 +309,15 @@ class ModelServer(pulumi.ComponentResource):
                 f"two autoscalers undo each other: remove '{self._scaler}' or '{scaler}'"
             )
         self._scaler = scaler
+        grouped = self._spec.nodes > 1
         return ScaleTarget(
+            api_version=groups.API_VERSION if grouped else "apps/v1",
+            kind=groups.KIND if grouped else "Deployment",
             name=self._name,
             namespace=self._spec.namespace,
             service=self._spec.service_name or self._name,
             labels=self._labels,
             engine=self._engine,
+            no_queue=self._engine.no_queue(self._spec),
             floor=f"{self._name}-floor" if self.floor else None,
         )

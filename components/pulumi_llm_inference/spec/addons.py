@@ -45,6 +45,9 @@ class AddonsSpec(Spec):
     cluster has room for one only. Default yes."""
     keda: bool = True
     """KEDA, for autoscalers of method `keda`; no where it exists. Default yes."""
+    leader_worker_set: bool = True
+    """LeaderWorkerSet's controller, for models that need several nodes each; no where it exists.
+    Default yes."""
     device_plugin: bool = True
     """NVIDIA's device plugin, which makes GPUs a resource; no where it exists, for instance in the
     GPU operator. Default yes."""
@@ -69,31 +72,40 @@ class Addon(StrEnum):
     """The same of the series in Google Cloud Monitoring."""
     KEDA = "keda"
     """Autoscalers of method `keda`."""
+    LEADER_WORKER_SET = "lws"
+    """Groups of pods on several nodes that serve one model together."""
     DEVICE_PLUGIN = "nvidia-device-plugin"
     """Makes a node's GPUs a resource that pods can ask for."""
     CLUSTER_AUTOSCALER = "cluster-autoscaler"
     """Grows and shrinks node groups."""
 
 
-_PROMETHEUS = frozenset({Addon.PROMETHEUS_STACK, Addon.PROMETHEUS_ADAPTER})
+_EVERYWHERE = frozenset({Addon.PROMETHEUS_STACK, Addon.PROMETHEUS_ADAPTER, Addon.LEADER_WORKER_SET})
+"""What no cloud brings."""
 
 LACKING: Mapping[Cloud, frozenset[Addon]] = {
-    # Has a Prometheus, an adapter and KEDA as programs beside it, and GPUs that KWOK plays.
+    # Has a Prometheus, an adapter, KEDA and LeaderWorkerSet's controller as programs beside it, and
+    # GPUs that KWOK plays.
     Cloud.LOCAL: frozenset(),
     # Nodes come with driver and device plugin
     # (docs.cloud.google.com/kubernetes-engine/docs/how-to/gpus).
-    Cloud.GKE: _PROMETHEUS | {Addon.GOOGLE_ADAPTER, Addon.KEDA},
+    Cloud.GKE: _EVERYWHERE | {Addon.GOOGLE_ADAPTER, Addon.KEDA},
     # awsdocs: latest/ug/ml/ml-eks-k8s-device-plugin.adoc
-    Cloud.EKS: _PROMETHEUS | {Addon.KEDA, Addon.DEVICE_PLUGIN, Addon.CLUSTER_AUTOSCALER},
+    Cloud.EKS: _EVERYWHERE | {Addon.KEDA, Addon.DEVICE_PLUGIN, Addon.CLUSTER_AUTOSCALER},
     # Nodes come with the driver only (MicrosoftDocs/azure-aks-docs articles/aks/use-nvidia-gpu.md);
     # KEDA is a feature of the cluster (workloadAutoScalerProfile.keda), as is the node autoscaler.
-    Cloud.AKS: _PROMETHEUS | {Addon.DEVICE_PLUGIN},
+    Cloud.AKS: _EVERYWHERE | {Addon.DEVICE_PLUGIN},
 }
 """What a cluster of each cloud comes without."""
 
 
 def addons_needed(
-    cloud: Cloud, addons: AddonsSpec, methods: Set[AutoscalingMethod], *, bottlerocket: bool = False
+    cloud: Cloud,
+    addons: AddonsSpec,
+    methods: Set[AutoscalingMethod],
+    *,
+    bottlerocket: bool = False,
+    groups: bool = False,
 ) -> frozenset[Addon]:
     """Add-ons to install: of those that the cloud lacks, those that are wanted and of use.
 
@@ -102,6 +114,7 @@ def addons_needed(
         addons: what the user wants.
         methods: autoscaling methods of all models.
         bottlerocket: whether all GPU nodes run Bottlerocket, which has the device plugin built in.
+        groups: whether a model needs several nodes.
     """
     hpa = addons.metrics_adapter and AutoscalingMethod.HPA in methods
     managed = addons.prometheus is PrometheusKind.MANAGED
@@ -110,6 +123,7 @@ def addons_needed(
         Addon.PROMETHEUS_ADAPTER: hpa and not managed,
         Addon.GOOGLE_ADAPTER: hpa and managed,
         Addon.KEDA: addons.keda and AutoscalingMethod.KEDA in methods,
+        Addon.LEADER_WORKER_SET: addons.leader_worker_set and groups,
         Addon.DEVICE_PLUGIN: addons.device_plugin and not bottlerocket,
         Addon.CLUSTER_AUTOSCALER: addons.node_autoscaler,
     }

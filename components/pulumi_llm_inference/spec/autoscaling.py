@@ -106,6 +106,15 @@ class BehaviorPreset(StrEnum):
     """One pod each 180 s up and each 300 s down, as llm-d ships for slow starts."""
 
 
+class QueryTarget(Spec):
+    """A load of your own, for engines or gateways whose metrics this library does not know."""
+
+    promql: str = Field(min_length=1)
+    """Query with one value: the load of all replicas together. No value is an error, never zero."""
+    per_replica: float = Field(ge=_SMALLEST_TARGET)
+    """Load of one replica that the autoscaler holds."""
+
+
 class AutoscalerSpec(Spec):
     """Signals, targets, bounds and behavior of one model's autoscaler."""
 
@@ -115,8 +124,10 @@ class AutoscalerSpec(Spec):
     """Replicas that stay when nothing waits. An engine's metric cannot wake a model from zero."""
     max_replicas: int = Field(ge=1)
     """Replicas that load can grow to."""
-    targets: Targets
-    """Load per replica, at least one signal."""
+    targets: Targets = Targets()
+    """Load per replica by signals of the engine; at least one, or a `query`."""
+    query: QueryTarget | None = None
+    """Load by a query of yours, beside or in place of signals; for method `keda` only."""
     preset: BehaviorPreset = BehaviorPreset.GUIDE
     """Behavior where `scaleUp` or `scaleDown` is not given. Default `guide`."""
     scale_up: ScalingRules | None = None

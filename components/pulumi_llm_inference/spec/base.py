@@ -45,7 +45,7 @@ class Spec(BaseModel):
     def _yes_is_not_one(cls, value: object, info: ValidationInfo) -> object:
         """Refuse `yes` where a number is wanted; Python would take it for 1."""
         field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and field.annotation is not bool:
+        if isinstance(value, bool) and field.annotation not in (bool, bool | None):
             raise ValueError("is a yes or no, which has no meaning here")
         return value
 

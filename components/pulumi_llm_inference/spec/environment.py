@@ -77,6 +77,11 @@ class EnvironmentSpec(Spec):
         return [model.autoscaling.method for model in self.models if model.autoscaling]
 
     @property
+    def has_groups(self) -> bool:
+        """Whether replicas may be on several nodes; without any models here, other stacks' may."""
+        return not self.models or any(model.nodes > 1 for model in self.models)
+
+    @property
     def prometheus_address(self) -> str | None:
         """URL of Prometheus, if it is known."""
         return self.monitoring.prometheus_address

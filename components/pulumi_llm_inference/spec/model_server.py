@@ -14,6 +14,8 @@ from pulumi_llm_inference.spec.base import (
     quantity,
     variable_names,
 )
+from pulumi_llm_inference.spec.triton import TritonSpec
+from pulumi_llm_inference.spec.weights import WeightsSpec
 
 OWN_LABELS = frozenset(
     {
@@ -33,6 +35,15 @@ class EngineName(StrEnum):
     """Inference servers."""
 
     VLLM = "vllm"
+    """vLLM."""
+    SGLANG = "sglang"
+    """SGLang."""
+    TENSORRT_LLM = "tensorrt-llm"
+    """TensorRT-LLM's own server, `trtllm-serve`."""
+    TRITON = "triton"
+    """NVIDIA Triton with the TensorRT-LLM backend."""
+    OLLAMA = "ollama"
+    """Ollama, for development."""
 
 
 class ServiceType(StrEnum):
@@ -62,17 +73,13 @@ class HuggingFaceToken(SecretKey):
     """Key in the Secret. Default `HF_TOKEN`."""
 
 
-class WeightsCache(Spec):
-    """Where weights and compiled kernels are kept."""
+class LoraAdapter(Spec):
+    """A fine-tuned variant that shares the model's weights; requests name it like a model."""
 
-    claim: str | None = None
-    """Existing PersistentVolumeClaim, shared by the replicas. Default: a directory of the node that
-    lives as long as the pod."""
-    size: str | None = None
-    """Limit of the node's directory, e.g. `60Gi`. Default: none."""
-
-    _claim = field_validator("claim")(optional(object_name))
-    _size = field_validator("size")(optional(quantity))
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
+    """Name that requests use."""
+    source: str = Field(pattern=r"^[^\s=]+$")
+    """Hugging Face id, or a path in the image or cache."""
 
 
 class ModelServerSpec(Spec):
@@ -93,9 +100,13 @@ class ModelServerSpec(Spec):
     """Replicas on capacity that is not spot, beside `replicas`; no autoscaler moves them. Default
     0."""
     gpus: int = Field(default=1, ge=1)
-    """GPUs of each replica. Default 1."""
+    """GPUs of each replica, on each of its nodes. Default 1."""
+    nodes: int = Field(default=1, ge=1)
+    """Nodes of each replica, for a model that is larger than one. Default 1."""
     tensor_parallel_size: int | None = Field(default=None, ge=1)
-    """GPUs that one copy of the model is split over. Default: `gpus`."""
+    """GPUs that share every layer of a copy of the model. Default: `gpus`."""
+    pipeline_parallel_size: int | None = Field(default=None, ge=1)
+    """Groups of such GPUs, each with a part of the layers. Default: `nodes`."""
     dtype: str | None = None
     """Type of weights and activations: `auto`, `bfloat16`, `half`, … Default: the engine's."""
     quantization: str | None = None
@@ -110,6 +121,14 @@ class ModelServerSpec(Spec):
     """Tokens of one step of the engine. Default: the engine's."""
     gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
     """Share of GPU memory that the engine takes up front. Default: the engine's."""
+    prefix_caching: bool | None = None
+    """Whether prompts that begin alike share their KV cache. Default: the engine's, mostly yes."""
+    lora_adapters: list[LoraAdapter] = []
+    """LoRA adapters that are served beside the model."""
+    max_lora_rank: int | None = Field(default=None, ge=1)
+    """Largest rank of the adapters. Default: the engine's."""
+    api_key: SecretKey | None = None
+    """Secret with the key that requests must carry. Default: none is asked for."""
     args: list[str] | None = Field(default=None, min_length=1)
     """Arguments in place of all that the fields above would make, graceful shutdown included."""
     extra_args: list[str] = []
@@ -118,16 +137,23 @@ class ModelServerSpec(Spec):
     """Environment variables: text, or `{name, key}` of a Secret."""
     hugging_face_token: HuggingFaceToken | None = None
     """Secret with the token for gated models; never the token."""
-    weights_cache: WeightsCache = WeightsCache()
-    """Where weights are kept. Default: a directory of the node."""
+    weights: WeightsSpec = WeightsSpec()
+    """Where weights come from and are kept. Default: from the Hugging Face Hub, in a directory of
+    the node."""
     shared_memory: str = "8Gi"
     """Limit of /dev/shm, which workers of one replica talk through. Default 8Gi."""
     cpu: str = "2"
     """CPU request. Default 2."""
     memory: str = "8Gi"
     """Memory request. Default 8Gi."""
-    startup_seconds: int = Field(default=1800, ge=60)
-    """Longest time from container start to a loaded model, download included. Default 1800."""
+    triton: TritonSpec | None = None
+    """What engine `triton` serves, and where it finds it; required for that engine, and for no
+    other."""
+    run_as_user: int | None = Field(default=None, ge=1)
+    """User of an image of yours that does not know the engine's. Default: the engine's."""
+    startup_seconds: int | None = Field(default=None, ge=60)
+    """Longest time from container start to a loaded model, download included. Default: by size and
+    source of the weights; 1800 where the size is not known."""
     drain_seconds: int = Field(default=45, ge=1)
     """Time that running requests get to finish when a replica is taken away. Default 45; less where
     spot nodes give less."""

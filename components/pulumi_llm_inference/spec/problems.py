@@ -4,7 +4,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,6 +15,12 @@ Model = TypeVar("Model", bound=BaseModel)
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
 _LONGEST_VALUE = 60
 _MOST_LISTED = 40
+
+_SECRETS: Mapping[str, tuple[str, str]] = {
+    "SecretKey": ("key", "{name: SECRET, key: KEY}"),
+    "HuggingFaceToken": ("token", "{name: SECRET}"),
+}
+"""What stands in a Secret, and how it is named, by the class of the fields that name one."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,29 @@ def quoted(value: object) -> str:
 def nearest(name: str, names: Iterable[str]) -> str:
     """A cure that names the closest of `names` to a misspelt `name`, and all if they are few."""
     known = sorted(names)
-    hints = [f"did you mean '{close}'?" for close in difflib.get_close_matches(name, known, n=1)]
+    hints = [f"did you mean '{close}'?" for close in _closest(name, known)]
     if len(known) <= _MOST_LISTED:
         hints.append(f"known: {', '.join(known) or 'none'}")
     return " ".join(hints)
+
+
+def _closest(name: str, known: Sequence[str]) -> Sequence[str]:
+    """At most one of `known`: the shortest that has all of `name` in it, or else one much like it.
+
+    Other letters and more or fewer digits are another name, no slip: a V100 is no A10.
+    """
+    if len(name) > 1 and (longer := [one for one in known if name.lower() in one.lower()]):
+        return [min(longer, key=len)]
+    close = difflib.get_close_matches(name, known, n=1)
+    letters, digits = _letters(name), len(name) - len(_letters(name))
+    return [
+        one for one in close if _letters(one) == letters or len(one) - len(_letters(one)) == digits
+    ]
+
+
+def _letters(name: str) -> str:
+    """What is no digit."""
+    return "".join(sign for sign in name if not sign.isdigit())
 
 
 def path_of(location: Iterable[str | int], start: str = "") -> str:
@@ -131,6 +156,15 @@ def _problem(model: type[BaseModel], details: Mapping[str, Any], start: str) -> 
             return Problem(path, f"unknown key '{name}'", nearest(name, known))
         case "missing":
             return Problem(path, "is missing", "add it")
+        case "model_type" if details["ctx"]["class_name"] in _SECRETS:
+            # The value is what should have been in the Secret: it is not repeated.
+            what, name = _SECRETS[details["ctx"]["class_name"]]
+            return Problem(
+                path,
+                f"is {'text' if isinstance(value, str) else 'no mapping'}, and a {what} in clear "
+                "ends in state and logs",
+                f"put it in a Kubernetes Secret, and name that: '{location[-1]}: {name}'",
+            )
         case "value_error":
             return Problem(path, f"{quoted(value)} {details['ctx']['error']}")
         case _:
