@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from pulumi_llm_inference.checks.autoscaler import autoscaler_problems, signal_problems
+from pulumi_llm_inference.checks.environment import read_environment
 from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.checks.triton import build_size, triton_problems
 from pulumi_llm_inference.engines.base import ENGINE_FIELDS, SIGNALS
@@ -35,7 +36,9 @@ from pulumi_llm_inference.spec.base import fields_of
 from pulumi_llm_inference.spec.model_server import ModelServerSpec, NamedModelSpec
 from pulumi_llm_inference.spec.placement import placement
 from pulumi_llm_inference.spec.pool import Cloud, GpuNodePoolSpec, Placement
+from pulumi_llm_inference.spec.problems import SpecError
 from tests.contract.test_pod_security import RULES
+from tests.environments import tracked_config
 from tests.support import ROOT, TOKEN, Recording, record
 
 GUIDE: dict[str, Any] = {
@@ -701,3 +704,37 @@ def test_servers_read_what_their_job_made() -> None:
     assert not selector.items() <= labels.items()
     for item in made.manifests():
         kubernetes_validate.validate(item.content, "1.30", strict=True)
+
+
+def built(name: str, **build: str) -> dict[str, Any]:
+    """A model of an environment whose repository is built."""
+    return {
+        "name": name,
+        "engine": "triton",
+        "model": "Qwen/Qwen2.5-1.5B-Instruct",
+        "pools": ["l4"],
+        "triton": {"modelRepositoryClaim": "c", "build": build},
+    }
+
+
+def test_a_claim_is_made_by_one_model() -> None:
+    made = {"claimSize": "50Gi", "storageClass": "rwx"}
+    pools = [{"name": "l4", "accelerator": "nvidia-l4", "maxNodes": 2}]
+    config = {"cloud": "local", "pools": pools}
+    with pytest.raises(SpecError) as raised:
+        read_environment(config | {"models": [built("a", **made), built("b", **made)]})
+    [problem] = raised.value.problems
+    assert problem.path == "models[1].triton.build.claimSize"
+    assert "models[0].triton.build.claimSize" in problem.message
+    read_environment(config | {"models": [built("a", **made), built("b")]})
+
+
+def test_a_build_fits_the_machines_of_its_pools() -> None:
+    config = tracked_config("gke-dev")
+    config["pools"] = [{"name": "l4", "accelerator": "nvidia-l4", "maxNodes": 1}]
+    config["models"] = [built("a", memory="64Gi")]
+    with pytest.raises(SpecError) as raised:
+        read_environment(config)
+    [problem] = raised.value.problems
+    assert problem.path == "models[0].triton.build.memory"
+    assert "larger machine" in problem.cure

@@ -105,6 +105,12 @@ def offers(cloud: str) -> Mapping[str, Mapping[int, tuple[str, ...]]]:
     return found
 
 
+def sellers(accelerator: str) -> dict[str, int]:
+    """Clouds that sell machines with this GPU model, with the most GPUs that one carries."""
+    found = {cloud: offers(cloud).get(accelerator) for cloud in _all()}
+    return {cloud: max(sizes) for cloud, sizes in found.items() if sizes}
+
+
 def offers_text(cloud: str, accelerator: str | None = None) -> str:
     """What a cloud sells, for messages.
 

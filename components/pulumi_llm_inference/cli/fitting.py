@@ -44,6 +44,7 @@ def fit(  # noqa: PLR0917  the command line names them
 
       llm-inference fit Qwen/Qwen3-32B --accelerator nvidia-l40s --hub
     """
+    from pulumi_llm_inference.catalog.machines import sellers
     from pulumi_llm_inference.planning.fit import MOST_NODES, QUANTIZATION_BITS
     from pulumi_llm_inference.planning.fit import fit as estimate
     from pulumi_llm_inference.spec.problems import nearest
@@ -77,7 +78,7 @@ def fit(  # noqa: PLR0917  the command line names them
             gpu,
             gpus=gpus,
             nodes=nodes,
-            gpus_per_node=gpus_per_node or _largest_machine(accelerator),
+            gpus_per_node=gpus_per_node or max(sellers(accelerator).values(), default=None),
             gpu_memory_utilization=server.gpu_memory_utilization,
             most_nodes=MOST_NODES if server.node_arguments else 1,
             **given,
@@ -102,14 +103,6 @@ def _accelerator(name: str) -> "Accelerator":
     if name not in accelerators():
         fail(f"'{name}' is not in the catalog ({nearest(name, accelerators())})")
     return accelerators()[name]
-
-
-def _largest_machine(accelerator: str) -> int | None:
-    """The most GPUs of this model that a machine of any cloud carries; None if none is known."""
-    from pulumi_llm_inference.catalog.machines import offers
-
-    sizes = (size for cloud in _CLOUDS for size in offers(cloud).get(accelerator, ()))
-    return max(sizes, default=None)
 
 
 def _engine(name: str) -> "Engine":
@@ -242,9 +235,9 @@ def _next_steps(
 
 def _where(accelerator: str) -> list[str]:
     """How to list the machines with it, of the first cloud that sells some."""
-    from pulumi_llm_inference.catalog.machines import offers
+    from pulumi_llm_inference.catalog.machines import sellers
 
-    sold = [cloud for cloud in _CLOUDS if accelerator in offers(cloud)]
+    sold = list(sellers(accelerator))
     others = f"  (or {', '.join(sold[1:])})" if sold[1:] else ""
     return [f"llm-inference machines {cloud} {accelerator}{others}" for cloud in sold[:1]]
 
@@ -254,8 +247,6 @@ _KEYS = ("max_model_len", "dtype", "quantization", "kv_cache_dtype")
 
 _TYPES = frozenset({"dtype", "kvCacheDtype"})
 """Paths of problems that leaving the key out solves."""
-
-_CLOUDS = ("gke", "eks", "aks")
 
 _NO_CHECKPOINT = {
     "ollama": "it serves GGUF files, mostly of 4 bits",

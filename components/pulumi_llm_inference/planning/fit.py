@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pulumi_llm_inference.catalog.accelerators import Accelerator, accelerators
-from pulumi_llm_inference.catalog.machines import machines
+from pulumi_llm_inference.catalog.machines import sellers
 from pulumi_llm_inference.catalog.models import ModelShape
 from pulumi_llm_inference.spec.problems import Problem, nearest
 
@@ -25,7 +25,6 @@ _MOST_GPUS = 64
 MOST_NODES = 8
 """Where the search for enough machines ends."""
 
-_CLOUDS = ("gke", "eks", "aks")
 
 _MOST_NAMED = 3
 """Accelerators that a cure names: the smallest that would do."""
@@ -563,19 +562,13 @@ def _more_gpus(plan: _Plan, gpus_per_node: int | None) -> Iterator[str]:
     if here and (gpus_per_node is None or here.nodes(gpus_per_node) == 1):
         yield f"use {_said(here, 1)}"
         return
-    most = _largest_machine(plan.accelerator)
+    most = max(sellers(plan.accelerator.name).values(), default=0)
     if gpus_per_node and gpus_per_node < most and (larger := _needed(plan, most)):
         nodes = larger.nodes(most)
         said = _said(larger, nodes)
         yield f"use {said}" if nodes > 1 else f"use a pool with {said} a node"
     if gpus_per_node and here:
         yield f"use {_said(here, here.nodes(gpus_per_node))}"
-
-
-def _largest_machine(accelerator: Accelerator) -> int:
-    """The most GPUs that a machine of any cloud carries; 0 if none is known."""
-    every = (machine for cloud in _CLOUDS for machine in machines(cloud))
-    return max((each.gpus for each in every if each.accelerator == accelerator.name), default=0)
 
 
 def _said(split: _Split, nodes: int) -> str:
