@@ -31,6 +31,10 @@ def stack(plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     yield made
     made.unlock()
     made.destroy()
-    kinds = "deployments,pods,services,serviceaccounts,hpa,scaledobjects,servicemonitors,pdb,nodes"
+    kinds = (
+        "deployments,pods,jobs,services,serviceaccounts,configmaps,pvc,hpa,scaledobjects,"
+        "servicemonitors,pdb,nodes"
+    )
     left = {item["metadata"]["name"] for item in objects(plane, kinds)}
-    assert left <= {"kubernetes", "default"}  # the API server's own Service and account
+    # The API server's own Service, account and certificate.
+    assert left <= {"kubernetes", "default", "kube-root-ca.crt"}

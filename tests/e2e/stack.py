@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import yaml
 
 from control_plane import ControlPlane
 from tests.support import ROOT
+
+LOOPBACK = {"0100007F", "0" * 24 + "01000000", "0" * 16 + "FFFF00000100007F"}
+"""127.0.0.1, ::1 and the first again as IPv6, as /proc writes them."""
 
 
 @dataclass(frozen=True)
@@ -138,3 +142,17 @@ def stays(holds: Callable[[], bool], seconds: float) -> None:
     while time.monotonic() < end:
         assert holds()
         time.sleep(0.5)
+
+
+def addresses(pids: set[int]) -> list[str]:
+    """Addresses on which processes listen, as /proc writes them."""
+    sockets: set[str] = set()
+    for pid in pids:
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
+    return [
+        row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
+    ]

@@ -8,8 +8,17 @@ from typing import Any
 
 import pytest
 
+import processes
 from control_plane import ControlPlane
-from tests.e2e.stack import Stack, objects, replicas, stays, wait_until
+from tests.e2e.stack import (
+    LOOPBACK,
+    Stack,
+    addresses,
+    objects,
+    replicas,
+    stays,
+    wait_until,
+)
 from tests.support import local_config
 
 WINDOW_SECONDS = 8
@@ -35,6 +44,13 @@ def scaled(request: pytest.FixtureRequest, plane: ControlPlane, stack: Stack) ->
     stack.up()
     wait_until(lambda: replicas(plane) == 2, 90)
     return stack
+
+
+def test_everything_listens_on_the_loopback_only(plane: ControlPlane) -> None:
+    """KEDA too, which `make up` starts for those who use it."""
+    listening = addresses({pid for pid, _ in processes.running(plane.folder)})
+    assert len(listening) >= 10
+    assert set(listening) <= LOOPBACK
 
 
 def test_a_queue_grows_the_replicas_and_its_end_shrinks_them(

@@ -6,6 +6,8 @@ so a wrong name, label, port or path finds nothing here.
 
 from typing import Any
 
+import pytest
+
 from control_plane import ControlPlane
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.scaling.queries import scrapes_lost_query, signal_query
@@ -38,6 +40,7 @@ BY_KEDA = {EngineName.SGLANG, EngineName.TRITON}
 """Whose autoscalers ask Prometheus themselves; the others' metrics come from the adapter."""
 
 
+@pytest.mark.timeout(600)  # five engines, one after the other, on a slow machine
 def test_each_engine_is_scraped_and_scales_by_its_own_queue(
     plane: ControlPlane, stack: Stack
 ) -> None:
@@ -77,6 +80,10 @@ def test_each_engine_is_scraped_and_scales_by_its_own_queue(
 
     plane.load(waiting=0)
     wait_until(lambda: replicas(plane, names) == dict.fromkeys(names, 1), 120)
+
+    stack.destroy()
+    # What took hours to compile is kept, whatever becomes of the stack.
+    plane.kubectl("delete", "pvc", "summary-engines")
 
 
 def replicas(plane: ControlPlane, names: dict[EngineName, str]) -> dict[EngineName, int]:

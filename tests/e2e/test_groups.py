@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+import processes
 from control_plane import ControlPlane
 from pulumi_llm_inference.serving.groups import API_VERSION, KIND, LEADERS, NAME_LABEL
-from tests.e2e.stack import Stack, objects, wait_until
+from tests.e2e.stack import LOOPBACK, Stack, addresses, objects, wait_until
 from tests.support import local_config
 
 NAME = "chat"
@@ -139,6 +140,12 @@ def two_groups(groups_plane: ControlPlane) -> ControlPlane:
     apply(groups_plane, *(node(number) for number in range(6)), service, group(2))
     wait_until(lambda: len(running(groups_plane)) == 4, 60)
     return groups_plane
+
+
+def test_everything_listens_on_the_loopback_only(groups_plane: ControlPlane) -> None:
+    listening = addresses({pid for pid, _ in processes.running(groups_plane.folder)})
+    assert len(listening) >= 8
+    assert set(listening) <= LOOPBACK
 
 
 def test_each_group_has_a_leader_that_its_workers_find(two_groups: ControlPlane) -> None:

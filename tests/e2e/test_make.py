@@ -20,11 +20,9 @@ import pytest
 import processes
 import programs
 from control_plane import ControlPlane
-from tests.e2e.stack import objects, wait_until
+from tests.e2e.stack import LOOPBACK, addresses, objects, wait_until
 from tests.support import ROOT
 
-LOOPBACK = {"0100007F", "0" * 24 + "01000000", "0" * 16 + "FFFF00000100007F"}
-"""127.0.0.1, ::1 and the first again as IPv6, as /proc writes them."""
 STEERING = (
     *("CONTEXT", "HPA_SYNC", "KUBE", "KWOK_", "STACK"),
     *("GIT_", "MAKE", "MFLAGS", "PULUMI_"),
@@ -307,20 +305,6 @@ def frozen(checkout: Checkout, *arguments: str, moment: Callable[[], bool]) -> I
             yield
         finally:
             _signal_session(started.pid, signal.SIGKILL)
-
-
-def addresses(pids: set[int]) -> list[str]:
-    """Addresses on which processes listen, as /proc writes them."""
-    sockets: set[str] = set()
-    for pid in pids:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):
-                sockets.add(str(descriptor.readlink()))
-    tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
-    rows = [line.split() for table in tables for line in table.splitlines()[1:]]
-    return [
-        row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets
-    ]
 
 
 def _signal_session(leader: int, number: signal.Signals) -> None:

@@ -39,7 +39,7 @@ SERVER: dict[str, Any] = {
 HISTOGRAMS = {Metric.TIME_TO_FIRST_TOKEN, Metric.INTER_TOKEN_LATENCY, Metric.REQUEST_LATENCY}
 
 ASK = """
-import fcntl, json, socket, struct, subprocess, sys, time, urllib.request
+import fcntl, json, re, socket, struct, subprocess, sys, time, urllib.request
 from concurrent.futures import ThreadPoolExecutor
 command, url, paths, metrics = json.loads(sys.argv[1])
 # The simulator listens on every address: this network has no other than loopback.
@@ -67,8 +67,11 @@ try:
     complete(3)  # a histogram has no series until something was observed
     with ThreadPoolExecutor() as pool:
         answers = [pool.submit(complete, 20) for _ in range(5)]
-        time.sleep(1)
-        page = ask(metrics)[1]
+        for attempt in range(50):
+            page = ask(metrics)[1]
+            if re.search(r"num_requests_waiting\\S* 3", page):
+                break
+            time.sleep(0.1)
         done = [answer.result()[0] for answer in answers]
     print(json.dumps({"statuses": statuses, "models": models, "page": page, "done": done}))
 finally:

@@ -214,6 +214,37 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
         changed("models.0.env", {"VLLM_API_KEY": "k"}),
         ["models[0].env.VLLM_API_KEY: is text", "{name: SECRET, key: KEY}"],
     ),
+    "a cloud's secret in clear among the variables": (
+        changed("models.0.env", {"AWS_SECRET_ACCESS_KEY": "k", "AWS_ACCESS_KEY_ID": "i"}),
+        ["models[0].env.AWS_SECRET_ACCESS_KEY: is text"],
+    ),
+    "a rank without adapters": (
+        changed("models.0.maxLoraRank", 8),
+        ["models[0].maxLoraRank: has no effect without adapters"],
+    ),
+    "a group with a long name": (
+        changed("models.0", PLAIN | {"name": "a" * 46, "nodes": 2, "gpus": 4}),
+        ["models[0].name: ", "at most 45 characters"],
+    ),
+    "a claim that two models make": (
+        changed(
+            "models",
+            [
+                PLAIN | {"weights": {"storageClass": "rwx", "size": "60Gi"}},
+                {
+                    "name": "other",
+                    "engine": "triton",
+                    "model": "Qwen/Qwen2.5-1.5B-Instruct",
+                    "pools": ["l4"],
+                    "triton": {
+                        "modelRepositoryClaim": "chat-weights",
+                        "build": {"storageClass": "rwx", "claimSize": "60Gi"},
+                    },
+                },
+            ],
+        ),
+        ["models[1].triton.build.claimSize: the claim 'chat-weights' is made by models[0]"],
+    ),
     "adapters of one name": (
         changed("models.0.loraAdapters", [{"name": "a", "source": "o/a"}] * 2),
         ["models[0].loraAdapters[1].name: 'a' is the name of", "a name of its own"],

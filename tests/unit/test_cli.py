@@ -20,10 +20,12 @@ from typer.testing import CliRunner
 from pulumi_llm_inference.catalog.accelerators import accelerators
 from pulumi_llm_inference.catalog.models import config_of_row
 from pulumi_llm_inference.checks.environment import read_environment
-from pulumi_llm_inference.checks.fit import _LOAD_CHECKPOINTS
+from pulumi_llm_inference.checks.fit import _LOAD_CHECKPOINTS, fit_problems
 from pulumi_llm_inference.cli import app, fitting, hub
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.engines.choice import Need
+from pulumi_llm_inference.spec.placement import placement
+from pulumi_llm_inference.spec.pool import Cloud
 from tests.support import ROOT, TOKEN, changed, cli, cli_here, local_config, write_environment
 
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]
@@ -160,6 +162,7 @@ def test_fit() -> None:
         ([LLAMA, "--accelerator", "nvidia-v100"], "is not in the catalog (known: "),
         ([LLAMA, "--accelerator", "nvidia-l4", "--quantization", "awk"], "did you mean 'awq'?"),
         ([LLAMA, "--accelerator", "nvidia-l4", "--dtype", "bf17"], "bf17"),
+        ([LLAMA, "--accelerator", "nvidia-l4", "--nodes", "2"], "--nodes needs --gpus"),
         (["no/where.json", "--accelerator", "nvidia-l4"], "no/where.json: there is no such file"),
         (
             [LLAMA, "--accelerator", "nvidia-l4", "--engine", "ollama"],
@@ -259,8 +262,9 @@ def test_an_environment_takes_what_fit_says_to_write(arguments: tuple[str, ...])
     [pool] = [pool for pool in config["pools"] if pool["name"] == name]
     pool |= {"accelerator": accelerator, "gpusPerNode": keys["gpus"]}
     config["pools"] = [pool]
-    _, warnings = read_environment(config)
-    assert not [warning for warning in warnings if "memory" in str(warning)]
+    environment, _ = read_environment(config)
+    [made], on = environment.models, placement(name, environment.pools[0], Cloud.LOCAL)
+    assert list(fit_problems(made, ENGINES[made.engine], [on], "m")) == []
 
 
 def test_fit_knows_the_largest_machine() -> None:
@@ -482,7 +486,7 @@ def test_fit_with_the_hubs_own_library(endpoint: str, tmp_path: Path) -> None:
     refused = cli("fit", "acme/other", "--accelerator", "nvidia-l4", "--hub", env=offline)
     assert "the Hub at http://127.0.0.1:9 cannot be reached" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
-    assert time.monotonic() - begin < 3 * hub.DEADLINE_SECONDS
+    assert time.monotonic() - begin < 40  # the library itself gives up after 23 s, each time
 
 
 def test_engines_are_compared() -> None:

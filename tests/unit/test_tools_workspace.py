@@ -29,6 +29,29 @@ def make(tmp_path: Path, target: Target | None = None) -> Workspace:
     return Workspace(target or Target("local"), folder=tmp_path / "it's local")
 
 
+@pytest.mark.parametrize(
+    ("kinds", "started"),
+    [
+        (set(), (False, False)),
+        ({"ScaledObject"}, (True, False)),
+        ({"LeaderWorkerSet"}, (False, True)),
+    ],
+)
+def test_controllers_run_where_there_is_something_to_do(
+    kinds: set[str],
+    started: tuple[bool, bool],
+    tmp_path: Path,
+    environment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    monkeypatch.setattr(
+        workspace.ControlPlane, "start", lambda plane: seen.append((plane.keda, plane.lws))
+    )
+    make(tmp_path).start(kinds)
+    assert seen == [started]
+
+
 def test_the_tracked_environment_is_copied_and_its_salt_kept(
     tmp_path: Path, environment: Path
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,12 @@ def program(folder: Path, name: str, text: str, first_line: str = "#!/bin/bash")
     file.chmod(0o755)
 
 
+def logged(folder: Path) -> list[str]:
+    """What the programs wrote."""
+    log = folder / "log"
+    return log.read_text().splitlines() if log.exists() else []
+
+
 def test_several_gpus_start_a_rank_each_and_end_with_the_leader(tmp_path: Path) -> None:
     program(tmp_path / "bin", "mpirun", MPIRUN)
     program(tmp_path / "bin", "tritonserver", TRITONSERVER)
@@ -149,13 +156,19 @@ def test_several_gpus_start_a_rank_each_and_end_with_the_leader(tmp_path: Path) 
         ["bash", name, *command[2:], "--log-verbose=1"],
         cwd=tmp_path,
         env={"PATH": path, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
     )
-    until = time.monotonic() + 20
-    while not (tmp_path / "serving").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(timeout=20) == 0
-    lines = (tmp_path / "log").read_text().splitlines()
+    try:
+        until = time.monotonic() + 20
+        while not (tmp_path / "serving").exists() or len(logged(tmp_path)) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=20) == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+    lines = logged(tmp_path)
     leader, worker = sorted(lines[:2], key=lambda line: "explicit" in line)
     for line in (leader, worker):
         assert line.startswith("--model-repository=/models --exit-timeout-secs=45 --log-verbose=1")

@@ -13,6 +13,7 @@ import pulumi_kubernetes as k8s
 import pytest
 from pydantic import ValidationError
 
+from pulumi_llm_inference.checks.model_server import model_server_problems
 from pulumi_llm_inference.checks.weights import bucket_problems, weights_problems
 from pulumi_llm_inference.engines import ENGINES
 from pulumi_llm_inference.planning.startup import (
@@ -208,8 +209,9 @@ def test_image_volumes_need_a_version(version: str | None, refused: int) -> None
 
 @pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine is not EngineName.VLLM])
 def test_only_vllm_streams(engine: EngineName) -> None:
-    spec = server({"stream": "s3://b"}, engine=engine)
-    [problem] = weights_problems(spec, ENGINES[engine], "1.35", "m")
+    triton = {"modelRepositoryClaim": "c"} if engine is EngineName.TRITON else None
+    spec = server({"stream": "s3://b"}, engine=engine, triton=triton)
+    [problem] = model_server_problems("m", spec, [], "m", "1.35")
     assert problem.path == "m.weights.stream"
 
 
@@ -515,7 +517,7 @@ def test_a_second_pod_takes_over_from_one_that_dies(node: Node) -> None:
 def test_without_locks_two_pods_do_each_other_no_harm(node: Node) -> None:
     node.program("flock", "#!/bin/sh\nexit 1\n")
     node.program("hostname", "#!/bin/sh\necho $POD\n")
-    pods = [node.start(PAUSE="0.2", POD=name) for name in ("chat-1", "chat-2")]
+    pods = [node.start(PAUSE="1", POD=name) for name in ("chat-1", "chat-2")]
     node.until_started(2)
     for process in pods:
         process.communicate(timeout=20)

@@ -96,7 +96,9 @@ def source_problems(
         if source is MetricsSource.GOOGLE and (len(gauges) > 1 or any(g.labels for g in gauges)):
             yield Problem(
                 f"{path}.targets",
-                f"'{signal}' is the sum of {' and '.join(g.where('') for g in gauges)}, and the "
-                "adapter of Google's managed collection can neither add nor choose by label",
-                "use a target of one gauge, such as queueSize, or a Prometheus in the cluster",
+                f"'{signal}' is {' + '.join(g.where('') for g in gauges)}, and the adapter of "
+                "Google's managed collection can neither add nor choose by label",
+                "use a Prometheus in the cluster"
+                if any(g.labels for g in gauges)
+                else "use a target of one gauge, such as queueSize, or a Prometheus in the cluster",
             )

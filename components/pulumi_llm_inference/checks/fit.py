@@ -31,6 +31,7 @@ _SAID_ELSEWHERE = frozenset({"dtype", "kvCacheDtype"})
 CHANGE_MEMORY = (
     "--config",
     "--context-parallel-size",
+    "--cp-size",
     "--cpu-offload-gb",
     "--data-parallel-size",
     "--decode-context-parallel-size",

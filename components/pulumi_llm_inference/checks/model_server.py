@@ -21,7 +21,7 @@ from pulumi_llm_inference.spec.shutdown import least, shutdown
 _BESIDE_ARGS = frozenset({"api_key"})
 """Fields that work in another way than by arguments that `args` takes the place of."""
 
-_SECRET_NAMES = ("API_KEY", "PASSWORD", "SECRET", "TOKEN")
+_SECRET_NAMES = ("_KEY", "CONNECTION_STRING", "PASSWORD", "SAS_URL", "SECRET", "TOKEN")
 """Ends of the names of variables that hold a secret."""
 
 _LONGEST_GROUP_NAME = 45

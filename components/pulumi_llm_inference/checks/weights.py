@@ -106,7 +106,9 @@ def _source_problems(weights: WeightsSpec, place: str) -> Iterator[Problem]:
 
 def _engine_problems(spec: ModelServerSpec, engine: Engine, place: str) -> Iterator[Problem]:
     weights = spec.weights
-    if weights.source in (WeightsSource.HUB, WeightsSource.CLAIM):
+    # Of Triton `triton_problems` says it.
+    here = weights.source in (WeightsSource.HUB, WeightsSource.CLAIM)
+    if here or engine.name is EngineName.TRITON:
         return
     field = f"{place}.{weights.source.value}"
     if engine.name is EngineName.OLLAMA:

@@ -60,6 +60,8 @@ def fit(  # noqa: PLR0917  the command line names them
         fail(f"{engine} does not start on {accelerator}: it needs compute capability {least}")
     if nodes > 1 and server.node_arguments is None:
         fail(f"a replica of {engine} is on one node here, not on {nodes}")
+    if nodes > 1 and gpus is None:
+        fail("--nodes needs --gpus, the GPUs on each of them; without both they are looked for")
     if quantization is not None and quantization not in QUANTIZATION_BITS:
         fail(
             f"quantization '{quantization}' is not known "
