@@ -161,6 +161,21 @@ def test_what_is_not_understood_is_refused() -> None:
         shape_of_config(config(quantization_config={"bits": 4}))
 
 
+@pytest.mark.parametrize("value", [0, -1, "32", [32]])
+def test_counts_are_numbers_above_zero(value: object) -> None:
+    config = {
+        "model_type": "llama",
+        "num_hidden_layers": 32,
+        "num_attention_heads": value,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "vocab_size": 128256,
+        "max_position_embeddings": 8192,
+    }
+    with pytest.raises(ValueError, match=r"'num_attention_heads' is .* no number"):
+        shape_of_config(config)
+
+
 def test_what_configurations_leave_out() -> None:
     assert shape_of_config(config(num_key_value_heads=None)).kv_heads == 32
     assert shape_of_config(config(), 9.0, "mine/llama").name == "mine/llama"

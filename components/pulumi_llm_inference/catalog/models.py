@@ -155,10 +155,17 @@ def shape_of_config(
     )
 
 
+_WORDS = ("model_type", "quant_method")
+"""Keys whose values are words, not numbers."""
+
+
 def _need(keys: Mapping[str, Any], key: str) -> Any:
-    if keys.get(key) is None:
+    value = keys.get(key)
+    if value is None:
         raise ValueError(f"'{key}' is missing")
-    return keys[key]
+    if key not in _WORDS and not (isinstance(value, int | float) and value > 0):
+        raise ValueError(f"'{key}' is {value!r}, which is no number above 0")
+    return value
 
 
 def _kv_heads(keys: Mapping[str, Any]) -> int:
