@@ -31,6 +31,8 @@ def stack(plane: ControlPlane, tmp_path: Path) -> Iterator[Stack]:
     yield made
     made.unlock()
     made.destroy()
+    # What took hours to compile is kept, whatever becomes of the stack that has it.
+    plane.kubectl("delete", "persistentvolumeclaims", "--all")
     kinds = (
         "deployments,pods,jobs,services,serviceaccounts,configmaps,pvc,hpa,scaledobjects,"
         "servicemonitors,pdb,nodes"
