@@ -478,7 +478,7 @@ def test_googles_metrics_are_gauges() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"source": "google", "targets": {"concurrency": 9}}, "is the sum of vllm:num"),
+        ({"source": "google", "targets": {"concurrency": 9}}, "is vllm:num"),
         ({**AZURE, "source": "google"}, "use method 'hpa'"),
         ({"source": "azure"}, "use method 'keda'"),
     ],
